@@ -1,0 +1,23 @@
+/** Estimates: a statistic with its confidence interval, shared by every domain. */
+
+export { type BootstrapSettings, bcaLimits } from './bootstrap.ts';
+export {
+  type ClusterDesign,
+  type ClusterIds,
+  checkSeveralClusters,
+  checkWeights,
+  clusterDesign,
+  clusterIds,
+  groupSums,
+} from './clusters.ts';
+export { infiniteEstimate, type MeanOptions, meanEstimate, tEstimate, undefinedEstimate } from './mean.ts';
+export { PhiloxStream, philox } from './philox.ts';
+export {
+  checkConfidence,
+  clusteredProportion,
+  type ProportionSums,
+  proportionEstimate,
+  sumsProportion,
+} from './proportion.ts';
+export { betaCdf, betaQuantile, logGamma, normalCdf, normalQuantile, studentQuantile } from './special.ts';
+export type { Estimate, EstimateOptions } from './types.ts';

@@ -1,0 +1,41 @@
+/** covn: measuring and using a language model's coverage (Chen et al., arXiv 2510.15020). */
+
+export {
+  bestOfNReward,
+  type PassOptions,
+  passAtN,
+  passHatN,
+  type RewardedResponses,
+  type RewardOptions,
+  type SampleCounts,
+} from './best-of-n/index.ts';
+export {
+  bounds,
+  CoverageAccumulator,
+  type CoverageOptions,
+  CoverageProfile,
+  type CurvePoint,
+  coverageProfile,
+  type RegretBracket,
+} from './coverage/index.ts';
+export { CovnError, type ErrorCode } from './errors.ts';
+export type { Estimate, EstimateOptions } from './estimate/index.ts';
+export {
+  type LogitsDtype,
+  type LogitsInput,
+  type ScoreOptions,
+  type ScoreOutputs,
+  type ScoreSyncOptions,
+  type Scores,
+  scoreLogits,
+  scoreLogitsSync,
+  sumTokens,
+} from './logprob/index.ts';
+export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';
+export {
+  type PairwiseInput,
+  pairwiseCoverage,
+  type Tournament,
+  type TournamentInput,
+  tournament,
+} from './tournament/index.ts';

@@ -1,0 +1,13 @@
+/** The way into the native layer. */
+
+export { addon, addonPath } from './addon.ts';
+export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.ts';
+export {
+  checkJobOptions,
+  checkOwnership,
+  type JobOptions,
+  type Ownership,
+  runJob,
+  takeInput,
+  throwStatus,
+} from './job.ts';

@@ -1,0 +1,5 @@
+/** Selection of a model among candidates. */
+
+export { type PairwiseInput, pairwiseCoverage } from './pairwise.ts';
+export type { Tournament } from './result.ts';
+export { type TournamentInput, tournament } from './tournament.ts';

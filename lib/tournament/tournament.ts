@@ -1,0 +1,108 @@
+import { rangeError, shapeError, typeError } from '../errors.ts';
+import { checkConfidence, clusterIds, type Estimate, type EstimateOptions, meanEstimate } from '../estimate/index.ts';
+import { addon, runJob, takeInput } from '../native/index.ts';
+import { checkInteger, checkKnownKeys, checkObject } from '../validate.ts';
+import { checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
+import { type Replicates, type Tournament, tournamentResult } from './result.ts';
+
+export interface TournamentInput extends LogProbMatrix, MatrixOptions, EstimateOptions {
+  /** One N (the result is one Tournament) or several (an array of them); real numbers >= 1. */
+  readonly N: number | readonly number[];
+  /** [models]: names for reports. Default 'model 0', 'model 1', ... */
+  readonly names?: readonly string[];
+  /** Bootstrap replicates, at least 100. Default 1000. */
+  readonly bootstrap?: number;
+  /** Seed of the bootstrap, a whole number in [0, 2^53). Default 0. The same seed gives the same result everywhere. */
+  readonly seed?: number;
+}
+
+// log N halved ten times (the finest rung tells apart log-probs that differ at all but for a factor N^(1/1024)).
+const halvings = 10;
+
+/** Ascending thresholds log N / 2^10, ..., log N / 2, log N; fewer where they coincide (N = 1). */
+function ladderThresholds(N: number): Float64Array {
+  const rungs = Array.from({ length: halvings + 1 }, (_, k) => Math.log(N) / 2 ** (halvings - k));
+  return Float64Array.from(new Set(rungs));
+}
+
+function checkNames(names: readonly string[] | undefined, models: number): readonly string[] {
+  if (names === undefined) return Array.from({ length: models }, (_, i) => `model ${i}`);
+  if (!Array.isArray(names)) throw typeError('an array of strings', 'names', names);
+  if (names.length !== models) throw shapeError(`${models} names`, 'names', `${names.length}`);
+  names.forEach((name, i) => {
+    if (typeof name !== 'string') throw typeError('a string', `names[${i}]`, name);
+  });
+  return [...names];
+}
+
+function crossEntropies(input: TournamentInput, n: number, confidence: number): Estimate[] {
+  const { logProbs, models, clusters } = input;
+  return Array.from({ length: models }, (_, i) => {
+    const surprisals = logProbs.subarray(i * n, (i + 1) * n).map((logProb) => -logProb);
+    return meanEstimate(surprisals, { confidence, ...(clusters && { clusters }) }, 'cross-entropies');
+  });
+}
+
+/**
+ * Chooses a model by tournament (Eq. 29, arXiv 2510.15020): the one whose worst opponent finds the least coverage gap,
+ * `argmin_i max_j Cov^_N(j ‖ i)`. Thm 6.3 bounds the coverage of the choice, with no assumption that pi_D is among the
+ * models; minimum cross-entropy, the usual rule, can choose badly (Prop E.1).
+ *
+ * Models that tie at N are compared at N^(1/2), N^(1/4), ... (log N halved ten times), then by cross-entropy, then by
+ * index. Both rules are repeated on bootstrap replicates (responses, or clusters where given, drawn with replacement).
+ *
+ * @throws (as a rejection) TypeError, RangeError, CovnError ERR_COVN_NON_FINITE, the signal's reason
+ */
+export function tournament(input: TournamentInput & { readonly N: number }): Promise<Tournament>;
+export function tournament(input: TournamentInput & { readonly N: readonly number[] }): Promise<Tournament[]>;
+export function tournament(input: TournamentInput): Promise<Tournament | Tournament[]>;
+export async function tournament(input: TournamentInput): Promise<Tournament | Tournament[]> {
+  checkObject(input, 'the input');
+  checkKnownKeys(input, [...matrixKeys, 'names', 'confidence', 'bootstrap', 'seed', 'clusters'], 'the input');
+  const n = checkMatrix(input, input);
+  const Ns = checkNs(input.N);
+  const names = checkNames(input.names, input.models);
+  const confidence = checkConfidence(input.confidence ?? 0.95);
+  const replicates = checkInteger(input.bootstrap ?? 1000, 'bootstrap', 100, 1_000_000);
+  const seed = checkInteger(input.seed ?? 0, 'seed', 0);
+  const units = input.clusters
+    ? clusterIds(input.clusters, n)
+    : { ids: Int32Array.from({ length: n }, (_, i) => i), count: n };
+  if (input.clusters && units.count < 2) throw rangeError('at least 2 clusters', 'clusters', units.count);
+  input.signal?.throwIfAborted();
+  const crossEntropy = crossEntropies(input, n, confidence);
+  const logProbs = takeInput(input.logProbs, input.ownership ?? 'copy', 'logProbs');
+  const results: Tournament[] = [];
+  for (const [k, N] of Ns.entries()) {
+    const thresholds = ladderThresholds(N);
+    const outputs = allocate(replicates, input.models, thresholds.length);
+    const request = {
+      ...outputs,
+      logProbs,
+      models: input.models,
+      thresholds,
+      units: units.ids,
+      unitCount: units.count,
+      replicates,
+      seed: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
+    };
+    const { onProgress } = input;
+    const share = onProgress && { onProgress: (fraction: number) => onProgress((k + fraction) / Ns.length) };
+    await runJob(addon().tournament, request, { ...input, ...share });
+    results.push(
+      tournamentResult({ N, names, n, confidence, thresholds, clustered: !!input.clusters, crossEntropy, ...outputs }),
+    );
+  }
+  return typeof input.N === 'number' ? results[0]! : results;
+}
+
+// Replicate 0 is the data itself.
+function allocate(replicates: number, models: number, rungs: number): Replicates {
+  return {
+    winner: new Int32Array(replicates + 1),
+    minCrossEntropy: new Int32Array(replicates + 1),
+    scores: new Float64Array((replicates + 1) * models),
+    ladderScores: new Float64Array(rungs * models),
+    worstOpponent: new Int32Array(models),
+  };
+}

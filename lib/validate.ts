@@ -1,0 +1,69 @@
+/** Checks of arguments that came from a caller, shared by every domain. All throw before any work begins. */
+
+import { nonFiniteError, rangeError, shapeError, typeError } from './errors.ts';
+
+/** Numbers in order: a typed array or a plain array. */
+export type NumberList = ArrayLike<number>;
+
+export function checkObject(value: unknown, name: string): asserts value is Record<string, unknown> {
+  if (value === null || typeof value !== 'object' || Array.isArray(value) || ArrayBuffer.isView(value)) {
+    throw typeError('an object', name, value);
+  }
+}
+
+/** Refuses misspelt options instead of ignoring them. */
+export function checkKnownKeys(value: object, known: readonly string[], name: string): void {
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw typeError(`one of ${known.join(', ')}`, `a key of ${name}`, key);
+  }
+}
+
+export function checkInteger(value: unknown, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value !== 'number') throw typeError('an integer', name, value);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`;
+    throw rangeError(range, name, value);
+  }
+  return value;
+}
+
+/** A finite number in [min, max]; `open` excludes both ends. */
+export function checkNumber(
+  value: unknown,
+  name: string,
+  min = Number.NEGATIVE_INFINITY,
+  max = Number.POSITIVE_INFINITY,
+  open = false,
+): number {
+  if (typeof value !== 'number') throw typeError('a number', name, value);
+  const inside = open ? value > min && value < max : value >= min && value <= max;
+  if (!Number.isFinite(value) || !inside) {
+    throw rangeError(`a number in ${open ? '(' : '['}${min}, ${max}${open ? ')' : ']'}`, name, value);
+  }
+  return value;
+}
+
+/** An array of numbers or a typed array of numbers (not BigInt), of `length` elements where that is given. */
+export function checkNumberList(value: unknown, name: string, length?: number): NumberList {
+  const typed = ArrayBuffer.isView(value) && !(value instanceof DataView);
+  if (!(Array.isArray(value) || typed) || value instanceof BigInt64Array || value instanceof BigUint64Array) {
+    throw typeError('an array of numbers', name, value);
+  }
+  const list = value as unknown as NumberList;
+  if (length !== undefined && list.length !== length) {
+    throw shapeError(`${length} elements`, name, `${list.length}`);
+  }
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      if (typeof value[i] !== 'number') throw typeError('a number', `${name}[${i}]`, value[i]);
+    }
+  }
+  return list;
+}
+
+/** Refuses NaN, naming the first place. */
+export function checkNoNaN(list: NumberList, name: string): void {
+  for (let i = 0; i < list.length; i++) {
+    if (Number.isNaN(list[i])) throw nonFiniteError('a number', `${name}[${i}]`, 'NaN');
+  }
+}

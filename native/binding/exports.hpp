@@ -1,0 +1,40 @@
+// The functions that each domain adds to the addon's exports.
+#pragma once
+
+#include <napi.h>
+
+#include "binding/arguments.hpp"
+#include "binding/environment.hpp"
+
+namespace covn::binding {
+
+void export_devices(Napi::Env env, Napi::Object exports);
+void export_logprob(Napi::Env env, Napi::Object exports);
+void export_tournament(Napi::Env env, Napi::Object exports);
+
+// Calls `body` and turns what it throws into a status object. A body returns a status object or null.
+template <class Body>
+Napi::Value guarded(const Napi::CallbackInfo& info, Body body) {
+  try {
+    return body();
+  } catch (const ArgumentError& error) {
+    return status_object(info.Env(), error.status);
+  } catch (const std::bad_alloc&) {
+    return status_object(info.Env(), {Code::out_of_memory, "Out of memory"});
+  }
+}
+
+// Starts an asynchronous job: arguments (request, settled, progress). Returns its id, for cancelJob.
+inline Napi::Value start(const Napi::CallbackInfo& info, std::shared_ptr<Job> job, Environment::MakeResult make_result) {
+  if (info.Length() < 2 || !info[1].IsFunction()) {
+    throw ArgumentError{expected(Code::dtype, "a function", "settled", "another value")};
+  }
+  const auto request = info[0].As<Napi::Object>();
+  const auto threads = static_cast<unsigned>(Arguments(request).size("threads", 4096));
+  const Napi::Value progress = info.Length() > 2 ? info[2] : info.Env().Undefined();
+  const uint32_t id = Environment::of(info.Env()).run(std::move(job), threads, typed_arrays_of(request),
+                                                      info[1].As<Napi::Function>(), progress, std::move(make_result));
+  return Napi::Number::New(info.Env(), id);
+}
+
+}  // namespace covn::binding

@@ -1,0 +1,74 @@
+#include "covn/tournament.hpp"
+
+#include "binding/exports.hpp"
+
+namespace covn::binding {
+
+namespace {
+
+LogProbMatrix log_probs_of(const Arguments& arguments) {
+  const auto values = arguments.view<const double>("logProbs", napi_float64_array);
+  const size_t models = arguments.size("models", 65535);
+  if (models == 0 || values.length % models != 0) {
+    throw ArgumentError{expected(Code::shape, "models * n elements", "logProbs", std::to_string(values.length))};
+  }
+  return {values.data, models, values.length / models};
+}
+
+// Result: the counts as a Float64Array [thresholds, models, models].
+Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    std::unique_ptr<PairwiseJob> made;
+    const Status status =
+        make_pairwise_job(log_probs_of(arguments), arguments.doubles("thresholds"), arguments.target("target"), made);
+    if (!status.ok()) throw ArgumentError{status};
+    std::shared_ptr<PairwiseJob> job = std::move(made);
+    return start(info, job, [job](Napi::Env env) {
+      Napi::Float64Array counts = Napi::Float64Array::New(env, job->counts().size());
+      for (size_t i = 0; i < job->counts().size(); i++) counts[i] = static_cast<double>(job->counts()[i]);
+      return counts;
+    });
+  });
+}
+
+Napi::Value tournament(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    TournamentRequest request;
+    request.log_probs = log_probs_of(arguments);
+    request.thresholds = arguments.doubles("thresholds");
+    const auto units = arguments.view<const int32_t>("units", napi_int32_array);
+    if (units.length != request.log_probs.responses) {
+      throw ArgumentError{expected(Code::shape, "one unit a response", "units", std::to_string(units.length))};
+    }
+    request.units = units.data;
+    request.unit_count = arguments.size("unitCount", 0x7fffffff);
+    request.replicates = arguments.size("replicates", 100'000'000);
+    const auto seed = arguments.view<const uint32_t>("seed", napi_uint32_array);
+    if (seed.length != 2) throw ArgumentError{expected(Code::shape, "two words", "seed", std::to_string(seed.length))};
+    request.seed = uint64_t{seed.data[1]} << 32 | seed.data[0];
+    const size_t r = request.replicates + 1, m = request.log_probs.models;
+    request.winner = arguments.output<int32_t>("winner", napi_int32_array, r);
+    request.min_cross_entropy = arguments.output<int32_t>("minCrossEntropy", napi_int32_array, r);
+    request.scores = arguments.output<double>("scores", napi_float64_array, r * m);
+    request.ladder_scores = arguments.output<double>("ladderScores", napi_float64_array, request.thresholds.size() * m);
+    request.worst_opponent = arguments.output<int32_t>("worstOpponent", napi_int32_array, m);
+    if (!request.winner || !request.min_cross_entropy || !request.scores || !request.ladder_scores ||
+        !request.worst_opponent) {
+      throw ArgumentError{expected(Code::dtype, "typed arrays", "the outputs", "undefined")};
+    }
+    std::unique_ptr<Job> job;
+    if (Status status = make_tournament_job(request, job); !status.ok()) throw ArgumentError{status};
+    return start(info, std::move(job), [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+}  // namespace
+
+void export_tournament(Napi::Env env, Napi::Object exports) {
+  exports["pairwiseCounts"] = Napi::Function::New(env, pairwise_counts, "pairwiseCounts");
+  exports["tournament"] = Napi::Function::New(env, tournament, "tournament");
+}
+
+}  // namespace covn::binding

@@ -1,0 +1,27 @@
+// What this processor can run.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace covn {
+
+// The instruction sets that kernels are compiled for, best last.
+enum class Target : uint8_t { scalar, neon, avx2, avx512 };
+constexpr std::array<Target, 4> kTargets{Target::scalar, Target::neon, Target::avx2, Target::avx512};
+
+const char* target_name(Target target);
+
+struct TargetSupport {
+  bool available;
+  std::string reason;  // why not; empty when available
+};
+
+// Whether the kernels of this target exist in this build and the processor and operating system can run them.
+TargetSupport target_support(Target target);
+
+// The best available target.
+Target best_target();
+
+}  // namespace covn

@@ -1,0 +1,90 @@
+#include "core/thread_pool.hpp"
+
+#include <algorithm>
+
+#include "core/denormals.hpp"
+
+namespace covn {
+
+// A submitted job and the number of its tickets that have not come to an end.
+struct ThreadPool::Run {
+  std::shared_ptr<Job> job;
+  std::function<void(Status)> settled;
+  std::atomic<unsigned> open_tickets;
+};
+
+ThreadPool::ThreadPool(unsigned threads) {
+  workers_.reserve(threads);
+  try {
+    for (unsigned i = 0; i < threads; i++) workers_.emplace_back([this] { work(); });
+  } catch (...) {
+    // The system gave fewer threads than asked for; one is enough to go on.
+    if (workers_.empty()) throw;
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::submit(std::shared_ptr<Job> job, unsigned threads, std::function<void(Status)> settled) {
+  const size_t limit = threads == 0 ? workers_.size() : std::min<size_t>(threads, workers_.size());
+  const size_t tickets = std::max<size_t>(1, std::min(limit, job->chunk_count()));
+  auto run = std::make_shared<Run>(std::move(job), std::move(settled), static_cast<unsigned>(tickets));
+  {
+    std::lock_guard lock(mutex_);
+    tickets_.insert(tickets_.end(), tickets, run);
+  }
+  wake_.notify_all();
+}
+
+void ThreadPool::work() {
+  const FlushDenormals flush;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
+    if (stopping_) return;
+    std::shared_ptr<Run> run = std::move(tickets_.front());
+    tickets_.pop_front();
+    lock.unlock();
+    if (run->job->run_one_chunk()) {
+      lock.lock();
+      tickets_.push_back(std::move(run));  // to the back: other jobs take their turn
+      continue;
+    }
+    // The last ticket to end sees all that the others wrote (acquire-release), and settles.
+    if (run->open_tickets.fetch_sub(1, std::memory_order_acq_rel) == 1) run->settled(run->job->settle());
+    run.reset();
+    lock.lock();
+  }
+}
+
+namespace {
+
+std::mutex shared_pool_mutex;
+unsigned shared_pool_users = 0;
+// A plain pointer: process.exit() runs static destructors while workers may be in mid-job, and must not join them.
+ThreadPool* shared_pool = nullptr;
+
+}  // namespace
+
+ThreadPool& ThreadPool::acquire() {
+  std::lock_guard lock(shared_pool_mutex);
+  if (shared_pool == nullptr) shared_pool = new ThreadPool(std::max(1u, std::thread::hardware_concurrency()));
+  shared_pool_users++;
+  return *shared_pool;
+}
+
+void ThreadPool::release() {
+  std::lock_guard lock(shared_pool_mutex);
+  if (--shared_pool_users > 0) return;
+  delete shared_pool;
+  shared_pool = nullptr;
+}
+
+}  // namespace covn

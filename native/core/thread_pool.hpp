@@ -1,0 +1,46 @@
+// The worker threads that run jobs, shared by every Node environment of the process (a pool for each worker_thread
+// would oversubscribe the machine), and apart from libuv's four, which belong to the file system and DNS.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "covn/job.hpp"
+
+namespace covn {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(unsigned threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  unsigned thread_count() const { return static_cast<unsigned>(workers_.size()); }
+
+  // Runs the job on at most `threads` workers (0: all) and then, on one of them, calls `settled` with its outcome. Jobs
+  // in flight take turns chunk by chunk, so a long one does not hold up a short one.
+  void submit(std::shared_ptr<Job> job, unsigned threads, std::function<void(Status)> settled);
+
+  // The process-wide pool. It lives from the first acquire to the last release and not longer: a worker_thread that
+  // was the only user of the addon unloads its code on exit, and no thread may then be running in it.
+  static ThreadPool& acquire();
+  static void release();
+
+ private:
+  struct Run;
+  void work();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Run>> tickets_;
+  bool stopping_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace covn

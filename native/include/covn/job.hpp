@@ -1,0 +1,63 @@
+// Work that is cut into chunks which any number of threads may run in any order, with a result that does not depend on
+// either. A job knows nothing of who runs it: the thread pool, or the calling thread for small synchronous calls.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <mutex>
+
+#include "covn/status.hpp"
+
+namespace covn {
+
+class Job {
+ public:
+  Job() = default;
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+  virtual ~Job() = default;
+
+  virtual size_t chunk_count() const = 0;
+
+  // Asks every chunk to stop soon; chunks look at `cancelled()` at least every 100 microseconds or so of work.
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+  // Called from a worker thread with the fraction of chunks done, at most once every 50 ms. Set before the job starts.
+  std::function<void(double)> on_progress;
+
+  // Takes chunks until none is left, or the job is cancelled or has failed. Safe to call from several threads at once.
+  void run_chunks();
+  // Takes one chunk; false when there was none to take.
+  bool run_one_chunk();
+  // After the last run_chunks has returned: merges what needs merging and gives the outcome.
+  Status settle();
+
+ protected:
+  virtual void run_chunk(size_t chunk) = 0;
+  // Runs once, on one thread, after every chunk has succeeded.
+  virtual Status merge() { return {}; }
+  // Records a failure at `place` (an order among failures, such as a row). The lowest place wins, so that the error is
+  // the same whatever the thread count; chunks after a failed one are not started.
+  void fail(size_t chunk, size_t place, Status status);
+
+ private:
+  void report_progress();
+
+  std::atomic<bool> cancelled_{false};
+  std::atomic<size_t> next_chunk_{0};
+  std::atomic<size_t> done_chunks_{0};
+  std::atomic<size_t> failed_chunk_{std::numeric_limits<size_t>::max()};
+  std::atomic<int64_t> last_progress_ns_{0};
+  std::mutex failure_mutex_;
+  size_t failed_place_ = std::numeric_limits<size_t>::max();
+  Status failure_;
+};
+
+// Runs the whole job on the calling thread.
+Status run_inline(Job& job);
+
+}  // namespace covn

@@ -1,0 +1,80 @@
+// 64-bit Arm Advanced SIMD: four floats or two doubles. Meanings as in scalar.inl.hpp.
+
+struct F32 {
+  static constexpr size_t lanes = 4;
+  float32x4_t v;
+};
+
+COVN_INLINE F32 set(float value) { return {vdupq_n_f32(value)}; }
+COVN_INLINE F32 load(const float* p) { return {vld1q_f32(p)}; }
+COVN_INLINE F32 load(const Float16* p) {
+  return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p))))};
+}
+COVN_INLINE F32 load(const BFloat16* p) {
+  const uint16x4_t half = vld1_u16(reinterpret_cast<const uint16_t*>(p));
+  return {vreinterpretq_f32_u32(vshll_n_u16(half, 16))};
+}
+template <class T>
+COVN_INLINE F32 load_padded(const T* p, size_t n) {
+  if (n >= F32::lanes) return load(p);
+  float buffer[F32::lanes];
+  for (size_t i = 0; i < F32::lanes; i++) buffer[i] = i < n ? to_float(p[i]) : -COVN_INFINITY;
+  return load(buffer);
+}
+COVN_INLINE F32 add(F32 a, F32 b) { return {vaddq_f32(a.v, b.v)}; }
+COVN_INLINE F32 sub(F32 a, F32 b) { return {vsubq_f32(a.v, b.v)}; }
+COVN_INLINE F32 mul(F32 a, F32 b) { return {vmulq_f32(a.v, b.v)}; }
+COVN_INLINE F32 neg(F32 a) { return {vnegq_f32(a.v)}; }
+COVN_INLINE F32 fma(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) { return {vmaxnmq_f32(x.v, m.v)}; }
+COVN_INLINE F32 clamp_low(F32 t, float bound) { return {vmaxq_f32(vdupq_n_f32(bound), t.v)}; }
+COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
+  const uint32x4_t below = vcltq_f32(t.v, vdupq_n_f32(bound));
+  return {vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(value.v), below))};
+}
+COVN_INLINE F32 power_of_two(F32 rounded) {
+  const uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(rounded.v), 23);
+  return {vreinterpretq_f32_u32(vaddq_u32(shifted, vdupq_n_u32(0x3f800000u)))};
+}
+COVN_INLINE float reduce_max(F32 a) {
+  float lane[F32::lanes];
+  vst1q_f32(lane, a.v);
+  float m = lane[0];
+  for (float x : lane) m = x > m ? x : m;
+  return m;
+}
+
+struct WideSum {
+  float64x2_t low, high;
+  COVN_MEMBER_INLINE WideSum() : low(vdupq_n_f64(0.0)), high(vdupq_n_f64(0.0)) {}
+  COVN_MEMBER_INLINE void add(F32 a) {
+    low = vaddq_f64(low, vcvt_f64_f32(vget_low_f32(a.v)));
+    high = vaddq_f64(high, vcvt_f64_f32(vget_high_f32(a.v)));
+  }
+  COVN_MEMBER_INLINE double total() const { return vaddvq_f64(vaddq_f64(low, high)); }
+};
+
+struct GreaterCounter {
+  int64_t n = 0;
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
+    n += vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31));
+  }
+  COVN_MEMBER_INLINE int64_t total() const { return n; }
+};
+
+struct F64 {
+  static constexpr size_t lanes = 2;
+  float64x2_t v;
+};
+
+COVN_INLINE F64 set64(double value) { return {vdupq_n_f64(value)}; }
+COVN_INLINE F64 load64(const double* p) { return {vld1q_f64(p)}; }
+COVN_INLINE F64 sub(F64 a, F64 b) { return {vsubq_f64(a.v, b.v)}; }
+
+// A true comparison is -1 in its lane.
+struct AtLeastCounter {
+  uint64x2_t n;
+  COVN_MEMBER_INLINE AtLeastCounter() : n(vdupq_n_u64(0)) {}
+  COVN_MEMBER_INLINE void count(F64 x, F64 bound) { n = vsubq_u64(n, vcgeq_f64(x.v, bound.v)); }
+  COVN_MEMBER_INLINE uint64_t total() const { return vgetq_lane_u64(n, 0) + vgetq_lane_u64(n, 1); }
+};

@@ -1,0 +1,27 @@
+#include "kernels/simd/common.hpp"
+
+#if COVN_ARCH_X86
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+namespace covn::avx2 {
+#include "kernels/simd/avx2.inl.hpp"
+
+#include "kernels/row.inl.hpp"
+
+#include "kernels/pairwise.inl.hpp"
+
+#include "kernels/targets/table.inl.hpp"
+}  // namespace covn::avx2
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,16 @@
+#include "kernels/simd/common.hpp"
+
+#if COVN_ARCH_ARM64
+#include <arm_neon.h>
+
+namespace covn::neon {
+#include "kernels/simd/neon.inl.hpp"
+
+#include "kernels/row.inl.hpp"
+
+#include "kernels/pairwise.inl.hpp"
+
+#include "kernels/targets/table.inl.hpp"
+}  // namespace covn::neon
+
+#endif

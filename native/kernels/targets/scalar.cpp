@@ -1,0 +1,11 @@
+#include "kernels/simd/common.hpp"
+
+namespace covn::scalar {
+#include "kernels/simd/scalar.inl.hpp"
+
+#include "kernels/row.inl.hpp"
+
+#include "kernels/pairwise.inl.hpp"
+
+#include "kernels/targets/table.inl.hpp"
+}  // namespace covn::scalar

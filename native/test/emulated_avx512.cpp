@@ -1,0 +1,44 @@
+// The avx512 kernels with every intrinsic emulated by SIMDe: the same source, on any processor.
+#include "kernels/simd/common.hpp"
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+
+// Those that SIMDe 0.7 lacks, lane by lane.
+static simde__m512 _mm512_cvtph_ps(simde__m256i halves) {
+  covn::Float16 in[16];
+  float out[16];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(in), halves);
+  for (int i = 0; i < 16; i++) out[i] = covn::to_float(in[i]);
+  return simde_mm512_loadu_ps(out);
+}
+static simde__m512i _mm512_cvtepu16_epi32(simde__m256i words) {
+  uint16_t in[16];
+  uint32_t out[16];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(in), words);
+  for (int i = 0; i < 16; i++) out[i] = in[i];
+  return simde_mm512_loadu_si512(out);
+}
+static simde__m512d _mm512_cvtps_pd(simde__m256 floats) {
+  float in[8];
+  double out[8];
+  simde_mm256_storeu_ps(in, floats);
+  for (int i = 0; i < 8; i++) out[i] = static_cast<double>(in[i]);
+  return simde_mm512_loadu_pd(out);
+}
+static simde__m256 _mm512_extractf32x8_ps(simde__m512 floats, int half) {
+  float in[16];
+  simde_mm512_storeu_ps(in, floats);
+  return simde_mm256_loadu_ps(in + 8 * half);
+}
+static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
+
+namespace covn::emulated_avx512 {
+#include "kernels/simd/avx512.inl.hpp"
+
+#include "kernels/row.inl.hpp"
+
+#include "kernels/pairwise.inl.hpp"
+
+#include "kernels/targets/table.inl.hpp"
+}  // namespace covn::emulated_avx512

@@ -1,0 +1,15 @@
+// The neon kernels with every intrinsic emulated by SIMDe: the same source, on any processor.
+#include "kernels/simd/common.hpp"
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/arm/neon.h>
+
+namespace covn::emulated_neon {
+#include "kernels/simd/neon.inl.hpp"
+
+#include "kernels/row.inl.hpp"
+
+#include "kernels/pairwise.inl.hpp"
+
+#include "kernels/targets/table.inl.hpp"
+}  // namespace covn::emulated_neon

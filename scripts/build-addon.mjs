@@ -1,0 +1,23 @@
+// Builds the addon with node-gyp. Runs as the package's install script, so it uses only what Node ships and this
+// package's own dependencies.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+
+// Node's own headers lie beside the binary in every official distribution; with them nothing has to be downloaded.
+const prefix = path.dirname(path.dirname(process.execPath));
+const hasHeaders = existsSync(path.join(prefix, 'include', 'node', 'node_api.h'));
+const configured = process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
+
+const nodeGyp = path.join(path.dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
+const args = [nodeGyp, 'rebuild', '--jobs=max'];
+if (!configured && hasHeaders) args.push(`--nodedir=${prefix}`);
+
+const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+if (error) throw error;
+process.exit(status ?? 1);

@@ -1,0 +1,212 @@
+/**
+ * Measures how often covn's nominal 95% intervals hold the truth, by simulation, and prints a Markdown table. Exits 1 if
+ * a bar fails by more than the simulation can explain.
+ *
+ *   node scripts/calibrate.mjs [--replicates 2000] [--seed 1] [--lib ../dist]
+ */
+
+import { parseArgs } from 'node:util';
+
+const { values: flags } = parseArgs({
+  options: {
+    replicates: { type: 'string', default: '2000' },
+    seed: { type: 'string', default: '1' },
+    lib: { type: 'string', default: '../dist' },
+  },
+});
+const replicates = Number(flags.replicates);
+if (!Number.isInteger(replicates) || replicates < 10) {
+  console.error(`Expected an integer >= 10 for --replicates but received ${flags.replicates}`);
+  process.exit(2);
+}
+const base = new URL(`${flags.lib}/`, import.meta.url);
+const { clusteredProportion, meanEstimate, proportionEstimate } = await import(new URL('estimate/index.js', base).href);
+const { coverageProfile } = await import(new URL('coverage/index.js', base).href);
+
+/** sfc32, seeded from the flag: the draws are the script's own, apart from the library's generator. */
+let [a, b, c, d] = [0x9e3779b9 ^ Number(flags.seed), 0x243f6a88, 0xb7e15162, 1];
+function uniform() {
+  const t = (((a + b) | 0) + d) | 0;
+  d = (d + 1) | 0;
+  a = b ^ (b >>> 9);
+  b = (c + (c << 3)) | 0;
+  c = ((c << 21) | (c >>> 11)) + t;
+  return ((t >>> 0) + 0.5) / 2 ** 32;
+}
+for (let i = 0; i < 20; i++) uniform();
+
+const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+const exponential = () => -Math.log(uniform());
+
+/** Gamma(shape, 1) by Marsaglia & Tsang (2000). */
+function gamma(shape) {
+  if (shape < 1) return gamma(shape + 1) * uniform() ** (1 / shape);
+  const e = shape - 1 / 3;
+  for (;;) {
+    const z = normal();
+    const v = (1 + z / Math.sqrt(9 * e)) ** 3;
+    if (v > 0 && Math.log(uniform()) < 0.5 * z * z + e - e * v + e * Math.log(v)) return e * v;
+  }
+}
+
+function beta(p, concentration) {
+  const x = gamma(p * concentration);
+  return x / (x + gamma((1 - p) * concentration));
+}
+
+const draw = (n, sampler) => Float64Array.from({ length: n }, sampler);
+
+/** About n responses in prompts of `size()` responses; `response(effect)` draws one given its prompt's effect. */
+function clustered(n, size, effect, response) {
+  const [values, clusters] = [[], []];
+  for (let g = 0; values.length < n; g++) {
+    const e = effect();
+    for (let m = size(); m > 0; m--) {
+      values.push(response(e));
+      clusters.push(g);
+    }
+  }
+  return { values, clusters };
+}
+const equal = () => 5;
+const unequal = () => Math.ceil(Math.min(40, exponential() * 4.5));
+/** Beta-binomial hits with mean p and correlation 0.3 inside a prompt. */
+const hits = (n, p, size) =>
+  clustered(
+    n,
+    size,
+    () => beta(p, 1 / 0.3 - 1),
+    (q) => (uniform() < q ? 1 : 0),
+  );
+const ratios = (n, size) => clustered(n, size, exponential, (e) => e + exponential());
+
+const cache = new Map();
+function clopperPearson(count, n) {
+  const key = count * 1e6 + n;
+  if (!cache.has(key)) cache.set(key, proportionEstimate(count, n));
+  return cache.get(key);
+}
+function binomial(n, p) {
+  let count = 0;
+  for (let i = 0; i < n; i++) if (uniform() < p) count++;
+  return count;
+}
+/** Whether the simultaneous band holds Cov_N = 1 / N (Exponential(1) log ratios) at every N. */
+function bandHolds(n) {
+  const sample = draw(n, exponential);
+  const { band } = coverageProfile(sample);
+  return sample.sort().every((x, i) => {
+    const truth = Math.exp(-x);
+    return Math.abs(1 - i / n - truth) <= band && Math.abs(1 - (i + 1) / n - truth) <= band;
+  });
+}
+const holds = (estimate, truth) => estimate.lower <= truth && truth <= estimate.upper;
+
+/** What is required: 'exact' at least 0.95; 'close' within [0.93, 0.97]; 'report' nothing. */
+const cases = [];
+function add(interval, data, n, bar, once, share = 1) {
+  cases.push({ interval, data, n, bar, once, runs: Math.max(10, Math.round(replicates * share)) });
+}
+const sizes = [100, 1000, 10000];
+for (const n of sizes) {
+  for (const p of [0.001, 0.01, 0.1, 0.5]) {
+    add('Clopper-Pearson', `Bernoulli ${p}`, n, 'exact', () => holds(clopperPearson(binomial(n, p), n), p));
+  }
+}
+for (const n of sizes) add('simultaneous band', 'exponential', n, 'exact', () => bandHolds(n));
+const populations = [
+  ['Bernoulli 0.3', () => (uniform() < 0.3 ? 1 : 0), 0.3, 'close'],
+  ['normal', normal, 0, 'close'],
+  ['exponential', exponential, 1, 'close'],
+  ['lognormal, sigma 2', () => Math.exp(2 * normal()), Math.exp(2), 'report'],
+  ['Pareto, index 1.5', () => uniform() ** (-1 / 1.5), 3, 'report'],
+];
+for (const [name, sampler, truth, bar] of populations) {
+  for (const n of sizes) add('t', name, n, bar, () => holds(meanEstimate(draw(n, sampler), { method: 't' }), truth));
+}
+const bca = { method: 'bca', resamples: 1000 };
+for (const [name, sampler, truth, bar] of populations) {
+  const runs = [
+    [20, 'report', 1, 1000],
+    [100, bar, 0.5, 1000],
+    [1000, bar, 0.15, 500],
+    [10000, bar, name === 'exponential' ? 0.1 : 0, 300],
+  ];
+  for (const [n, goal, share, resamples] of runs) {
+    if (share === 0 || (n > 100 && bar === 'report')) continue;
+    add('BCa', name, n, goal, () => holds(meanEstimate(draw(n, sampler), { ...bca, resamples }), truth), share);
+  }
+}
+for (const [shape, size] of [
+  ['5 a prompt', equal],
+  ['1-40 a prompt', unequal],
+]) {
+  for (const n of sizes) {
+    add(
+      'cluster-t',
+      `beta-binomial 0.3, ${shape}`,
+      n,
+      'close',
+      () => {
+        const { values, clusters } = hits(n, 0.3, size);
+        return holds(meanEstimate(values, { clusters }), 0.3);
+      },
+      n > 1000 ? 0.5 : 1,
+    );
+    add(
+      'cluster-t',
+      `exponential, ${shape}`,
+      n,
+      'close',
+      () => {
+        const { values, clusters } = ratios(n, size);
+        return holds(meanEstimate(values, { clusters }), 2);
+      },
+      n > 1000 ? 0.5 : 1,
+    );
+    for (const p of [0.3, 0.05]) {
+      add(
+        'Korn-Graubard',
+        `beta-binomial ${p}, ${shape}`,
+        n,
+        p === 0.3 ? 'close' : 'report',
+        () => {
+          const { values, clusters } = hits(n, p, size);
+          return holds(clusteredProportion(values, { clusters }), p);
+        },
+        n > 1000 ? 0.5 : 1,
+      );
+    }
+  }
+}
+for (const [shape, size] of [
+  ['5 a prompt', equal],
+  ['1-40 a prompt', unequal],
+]) {
+  add('BCa, clusters', `exponential, ${shape}`, 100, 'report', () => {
+    const { values, clusters } = ratios(100, size);
+    return holds(meanEstimate(values, { ...bca, clusters }), 2);
+  });
+}
+
+let failures = 0;
+console.log('| interval | data | n | replicates | covered | simulation error | bar |');
+console.log('|---|---|---|---|---|---|---|');
+for (const { interval, data, n, bar, once, runs } of cases) {
+  if (process.stderr.isTTY) process.stderr.write(`\r${interval}, ${data}, n = ${n}\x1b[K`);
+  let covered = 0;
+  for (let i = 0; i < runs; i++) if (once()) covered++;
+  const rate = covered / runs;
+  const error = Math.sqrt(Math.max(rate * (1 - rate), 0.5 / runs) / runs);
+  const low = bar === 'exact' ? 0.95 - 3 * Math.sqrt((0.95 * 0.05) / runs) : 0.93 - 2 * error;
+  const high = bar === 'close' ? 0.97 + 2 * error : 1;
+  const passed = bar === 'report' || (rate >= low && rate <= high);
+  if (!passed) failures++;
+  const label = bar === 'report' ? 'none' : `${bar === 'exact' ? '>= 0.95' : '0.93 .. 0.97'}${passed ? '' : ' FAILED'}`;
+  console.log(`| ${interval} | ${data} | ${n} | ${runs} | ${rate.toFixed(4)} | ${error.toFixed(4)} | ${label} |`);
+}
+if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+if (failures > 0) {
+  console.error(`${failures} intervals are outside their bars`);
+  process.exit(1);
+}
