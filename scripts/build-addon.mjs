@@ -12,10 +12,11 @@ const require = createRequire(import.meta.url);
 // Node's own headers lie beside the binary in every official distribution; with them nothing has to be downloaded.
 const prefix = path.dirname(path.dirname(process.execPath));
 const hasHeaders = existsSync(path.join(prefix, 'include', 'node', 'node_api.h'));
-const configured = process.env.npm_config_nodedir ?? process.env.npm_package_config_node_gyp_nodedir;
+const configured = process.env.npm_config_nodedir ?? process.env.NODE_GYP_NODEDIR;
 
 const nodeGyp = path.join(path.dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
-const args = [nodeGyp, 'rebuild', '--jobs=max'];
+// configure and build, not rebuild: objects that are still good stay.
+const args = [nodeGyp, 'configure', 'build', '--jobs=max'];
 if (!configured && hasHeaders) args.push(`--nodedir=${prefix}`);
 
 const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });

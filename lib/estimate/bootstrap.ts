@@ -31,7 +31,9 @@ export function bcaLimits(
   const draws = resample(totals, sizes, seed, resamples);
   const value = total / size;
   let below = 0;
-  for (const draw of draws) below += draw < value ? 1 : draw === value ? 0.5 : 0;
+  // Sums in another order round differently: draws this near to the value are ties with it.
+  const near = 1e-10 * (draws.at(-1)! - draws[0]!);
+  for (const draw of draws) below += Math.abs(draw - value) <= near ? 0.5 : draw < value ? 1 : 0;
   const share = Math.min(Math.max(below, 0.5), draws.length - 0.5) / draws.length;
   const bias = normalQuantile(share);
   const acceleration = jackknifeAcceleration(totals, sizes, total, size);

@@ -107,10 +107,12 @@ export function clusterDesign(weights: Float64Array, groups: ClusterIds): Cluste
   }
   checkSeveralClusters(clusters);
   const shares = sizes.map((size) => size / total);
-  const factors = shares.map((h) => 1 / (1 - h));
+  const factors = shares.map((h) => 1 / Math.max(1 - h, Number.EPSILON));
   const df = (rho: number): number => {
     const variances = squares.map((square, g) => (square + rho * (sizes[g]! ** 2 - square)) / total ** 2);
-    return satterthwaite(shares, factors, variances);
+    const exact = satterthwaite(shares, factors, variances);
+    // It lies in 1 .. clusters - 1, which rounding can leave where one cluster has nearly all the weight.
+    return exact > 1 ? Math.min(exact, clusters - 1) : 1;
   };
   const effective = 1 / shares.reduce((sum, h) => sum + h * h, 0);
   return { clusters, sizes, total, factors, meanDf: df(1), proportionDf: df(0.1), effective };

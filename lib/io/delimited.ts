@@ -66,11 +66,15 @@ export async function openDelimited(
     file,
     columns,
     async *rows() {
-      for (;;) {
-        const row = await next();
-        if (row.done) return;
-        const { record, info } = row.value;
-        yield { line: info.lines, get: (column: string) => record[index.get(column) ?? -1] };
+      try {
+        for (;;) {
+          const row = await next();
+          if (row.done) return;
+          const { record, info } = row.value;
+          yield { line: info.lines, get: (column: string) => record[index.get(column) ?? -1] };
+        }
+      } finally {
+        text.destroy();
       }
     },
     close: () => void text.destroy(),

@@ -1,6 +1,5 @@
 /** JSON Lines: one object a line. */
 
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { describe } from '../errors.ts';
 import { FormatError } from './place.ts';
@@ -23,23 +22,29 @@ function parseLine(file: string, line: number, text: string): Record<string, unk
   return value as Record<string, unknown>;
 }
 
+/** Lines of a stream, without their ends. */
+async function* linesOf(text: Readable): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of text) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  yield rest + decoder.decode();
+}
+
 /** Rows of a JSONL stream; the keys of the first object name the columns. Values keep their JSON types. */
 export async function openJsonl(file: string, text: Readable): Promise<RowSource> {
-  let failure: unknown;
-  text.on('error', (error) => {
-    failure = error;
-  });
-  const lines = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY });
   async function* objects(): AsyncGenerator<Row & { readonly keys: string[] }> {
     let line = 0;
-    for await (const raw of lines) {
+    for await (const content of linesOf(text)) {
       line++;
-      const content = line === 1 ? raw.replace(/^\uFEFF/, '') : raw;
       if (content.trim() === '') continue;
       const object = parseLine(file, line, content);
-      yield { line, get: (column) => (Object.hasOwn(object, column) ? object[column] : undefined), keys: Object.keys(object) };
+      const get = (column: string) => (Object.hasOwn(object, column) ? object[column] : undefined);
+      yield { line, get, keys: Object.keys(object) };
     }
-    if (failure) throw failure;
   }
   const iterator = objects();
   const first = await iterator.next();
@@ -48,12 +53,13 @@ export async function openJsonl(file: string, text: Readable): Promise<RowSource
     file,
     columns: first.value.keys,
     async *rows() {
-      yield first.value;
-      yield* iterator;
+      try {
+        yield first.value;
+        yield* iterator;
+      } finally {
+        text.destroy();
+      }
     },
-    close: () => {
-      lines.close();
-      text.destroy();
-    },
+    close: () => void text.destroy(),
   };
 }

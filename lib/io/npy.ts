@@ -91,7 +91,7 @@ async function readHeader(file: string, handle: FileHandle): Promise<Header & { 
 }
 
 function elementType(file: string, descr: string) {
-  const type = /^[<|=]/.test(descr) ? TYPES[descr.slice(1)] : undefined;
+  const type = descr[0] === '<' ? TYPES[descr.slice(1)] : undefined;
   if (type !== undefined) return type;
   const hints: Record<string, string> = {
     '>': 'Big-endian: rewrite it with array.astype(array.dtype.newbyteorder("<"))',

@@ -64,7 +64,7 @@ function distance(a: string, b: string): number {
 export function suggest(name: string, known: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replace(/[\s_.-]/g, '');
   let best: string | undefined;
-  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
+  let least = Math.min(Math.max(2, Math.floor(name.length / 3)) + 1, name.length);
   for (const candidate of known) {
     const edits = distance(plain(name), plain(candidate));
     if (edits < least) [best, least] = [candidate, edits];

@@ -2,7 +2,7 @@
 
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { PassThrough, pipeline, type Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { FormatError, readingError } from './place.ts';
 
@@ -26,6 +26,15 @@ async function firstBytes(path: string): Promise<Buffer> {
   }
 }
 
+/** The chunks of a stream, whose errors then name the file. */
+async function* naming(path: string, bytes: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    throw readingError(path, error);
+  }
+}
+
 /**
  * Opens a text file; gzip is recognised by its first two bytes, whatever the name. Errors of the stream are
  * FormatErrors that name the file.
@@ -41,13 +50,9 @@ export async function openText(path: string, signal?: AbortSignal): Promise<Read
       }
     }
     const raw = createReadStream(path, { signal });
-    const text = new PassThrough();
-    const done = (error: unknown) => {
-      if (error) text.destroy(readingError(path, error) as Error);
-    };
-    if (head[0] === 0x1f && head[1] === 0x8b) pipeline(raw, createGunzip(), text, done);
-    else pipeline(raw, text, done);
-    return text;
+    const gzip = head[0] === 0x1f && head[1] === 0x8b;
+    const bytes: Readable = gzip ? pipeline(raw, createGunzip(), () => {}) : raw;
+    return Readable.from(naming(path, bytes), { objectMode: false });
   } catch (error) {
     throw readingError(path, error);
   }

@@ -48,7 +48,10 @@ function peek(text: Readable): Promise<Buffer> {
  */
 export async function openTable(path: string, options: TableOptions = {}): Promise<RowSource> {
   const text = await openText(path, options.signal);
-  const first = (await peek(text)).toString('utf8').replace(/^\uFEFF/, '').trimStart();
+  const first = (await peek(text))
+    .toString('utf8')
+    .replace(/^\uFEFF/, '')
+    .trimStart();
   if (first === '') {
     text.destroy();
     throw new FormatError({ file: path }, 'a header line', 'nothing but white space');
@@ -82,8 +85,9 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
 }
 
 /** Refuses a column that the table lacks, suggesting a near name. */
-export function checkColumn(source: { file: string; columns: readonly string[] }, column: string): void {
+export function checkColumn(source: RowSource, column: string): void {
   if (source.columns.includes(column)) return;
+  source.close();
   const found = `the columns ${listNames(source.columns)}`;
   throw new FormatError({ file: source.file }, `a column '${column}'`, found, suggest(column, source.columns));
 }

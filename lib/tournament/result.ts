@@ -59,9 +59,9 @@ interface Parts extends Replicates {
 
 /** How often each of `models` was chosen in the replicates (not in the data itself). */
 function frequencies(choices: Int32Array, models: number): Float64Array {
-  const frequency = new Float64Array(models);
-  for (const choice of choices.subarray(1)) frequency[choice]! += 1 / (choices.length - 1);
-  return frequency;
+  const counts = new Float64Array(models);
+  for (const choice of choices.subarray(1)) counts[choice]! += 1;
+  return counts.map((count) => count / (choices.length - 1));
 }
 
 /** Percentile interval of a statistic of each replicate, about its value on the data. */

@@ -122,8 +122,9 @@ void Environment::deliver(Napi::Env env, const Message& message) {
     const Napi::Value result = message.status.ok() ? pending->make_result(env) : env.Undefined();
     pending->settled.Call({status_object(env, message.status), result});
   } catch (const Napi::Error& error) {
-    // The TypeScript face's callbacks do not throw; what comes here is the end of the environment.
-    if (!env.IsExceptionPending()) error.ThrowAsJavaScriptException();
+    // The TypeScript face's callbacks do not throw. What comes here is an environment that is ending, in which no
+    // exception can be raised any more; so the raw call, whose failure is of no interest.
+    if (!error.IsEmpty()) napi_throw(env, error.Value());
   }
 }
 

@@ -1,0 +1,100 @@
+/** `covn best-of-n`: Pass@N, pass^N and Best-of-N by reward from recorded samples. */
+
+import { type Command, Option } from 'commander';
+import { bestOfNReward, passAtN, passHatN } from '../../best-of-n/index.ts';
+import type { Estimate } from '../../estimate/index.ts';
+import { FormatError, readSamples, type Samples } from '../../io/index.ts';
+import type { Context } from '../context.ts';
+import { estimate, percent, table } from '../format.ts';
+import { addTableOptions, sizes, type TableFlags } from '../options.ts';
+
+interface BestOfNFlags extends TableFlags {
+  readonly sizes?: number[];
+  readonly problem?: string;
+  readonly correct?: string;
+  readonly reward?: string;
+  readonly sample?: string;
+  readonly ties: 'average' | 'first';
+}
+
+interface Statistic {
+  readonly name: string;
+  readonly label: string;
+  readonly estimates: Estimate[];
+}
+
+/** Everything that the samples allow. */
+function statistics(given: Samples, Ns: number[], { confidence, ties }: BestOfNFlags): Statistic[] {
+  const { samples, correct, rewards, scores, offsets } = given;
+  const out: Statistic[] = [];
+  if (correct) {
+    const counts = { samples, correct };
+    out.push({ name: 'passAtN', label: 'Pass@N', estimates: passAtN(counts, Ns, { confidence }) });
+    out.push({ name: 'passHatN', label: 'pass^N', estimates: passHatN(counts, Ns, { confidence }) });
+  }
+  if (rewards && offsets) {
+    const responses = { rewards, offsets, ...(scores && { values: scores }) };
+    const range = scores && { range: [0, 1] as const };
+    const label = scores ? 'right, by reward' : 'best reward';
+    out.push({
+      name: 'bestOfNReward',
+      label,
+      estimates: bestOfNReward(responses, Ns, { confidence, ties, ...range }),
+    });
+  }
+  return out;
+}
+
+async function run(context: Context, file: string, flags: BestOfNFlags): Promise<void> {
+  const { problem, correct, reward, sample, delimiter, quotes } = flags;
+  const stated = { problem, correct, reward, sample, delimiter, quotes, signal: context.signal };
+  const given = await readSamples(file, Object.fromEntries(Object.entries(stated).filter(([, v]) => v !== undefined)));
+  const fewest = given.samples.reduce((a, b) => Math.min(a, b));
+  const Ns = flags.sizes ?? [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024].filter((N) => N <= fewest);
+  const most = Math.max(...Ns);
+  if (most > fewest) {
+    const problem = given.problems[given.samples.indexOf(fewest)]!;
+    const hint = 'What more draws would give cannot be estimated from fewer';
+    throw new FormatError({ file }, `at least ${most} samples of each problem`, `${fewest} of '${problem}'`, hint);
+  }
+  const found = statistics(given, Ns, flags);
+  const { warnings, reading } = given;
+  context.emit({
+    command: 'best-of-n',
+    file,
+    reading,
+    problems: given.problems.length,
+    N: Ns,
+    ...Object.fromEntries(found.map(({ name, estimates }) => [name, estimates])),
+    warnings,
+  });
+  context.warn(warnings);
+  context.say(`Read ${reading}: ${given.problems.length} problems, at least ${fewest} samples each.\n`);
+  const rows = Ns.map((N, i) => [`${N}`, ...found.map(({ estimates }) => estimate(estimates[i]!))]);
+  context.say(table(['N', ...found.map(({ label }) => label)], rows, context.colors.bold));
+  context.say(`  Intervals: ${percent(flags.confidence)} over problems (${found[0]!.estimates[0]!.method}).`);
+}
+
+export function addBestOfN(program: Command, context: (json?: boolean) => Context): void {
+  const command = program
+    .command('best-of-n')
+    .summary('Pass@N, pass^N and Best-of-N by reward from recorded samples')
+    .description('Unbiased estimates from n recorded samples a problem; N above n is refused, never extrapolated.')
+    .argument('<file>', 'CSV, TSV or JSONL (.gz allowed): a row per sample, counts (problem, n, c), or arrays')
+    .option('-N, --sizes <N,...>', 'numbers of draws (default: powers of two up to the fewest samples)', sizes(true))
+    .option('--problem <column>', 'the problem (default: problem, task_id, doc_id, idx or id)')
+    .option('--correct <column>', 'right or wrong (default: correct, passed, score or acc)')
+    .option('--reward <column>', 'what the choice goes by (default: reward or pred_score)')
+    .option('--sample <column>', "the sample's number; rows repeated by a rerun are left out")
+    .addOption(new Option('--ties <rule>', 'equal rewards').choices(['average', 'first']).default('average'));
+  addTableOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  covn best-of-n results.jsonl.gz --problem task_id --correct passed
+  covn best-of-n counts.csv -N 1,10,100
+  covn best-of-n answers.jsonl --correct score --reward pred_score --ties first -N 1,2,4,8 --json`,
+    )
+    .action((file: string, flags: BestOfNFlags) => run(context(flags.json), file, flags));
+}

@@ -1,0 +1,108 @@
+/** `covn tournament`: choosing a model by coverage, without log pi_D. */
+
+import type { Command } from 'commander';
+import { type LogProbs, readLogProbs } from '../../io/index.ts';
+import { type Tournament, tournament } from '../../tournament/index.ts';
+import { type Context, withProgress } from '../context.ts';
+import { count, estimate, fixed, percent, table } from '../format.ts';
+import { addLogProbOptions, type LogProbFlags, logProbOptions, number, sizes } from '../options.ts';
+import { UsageError } from '../usage.ts';
+
+export interface TournamentFlags extends LogProbFlags {
+  readonly sizes: number[];
+  readonly bootstrap: number;
+  readonly seed: number;
+}
+
+/** Runs a tournament at each N on log-probs that were read. */
+export async function playAll(
+  context: Context,
+  given: LogProbs,
+  flags: { readonly sizes: readonly number[]; readonly bootstrap: number; readonly seed: number; confidence: number },
+): Promise<Tournament[]> {
+  const input = {
+    logProbs: given.logProbs,
+    models: given.models.length,
+    names: given.models,
+    N: flags.sizes,
+    confidence: flags.confidence,
+    bootstrap: flags.bootstrap,
+    seed: flags.seed,
+    ...(given.clusters && { clusters: given.clusters }),
+    ...(context.signal && { signal: context.signal }),
+  };
+  return withProgress(context, 'tournament', (onProgress) => tournament({ ...input, onProgress }));
+}
+
+/** The models from best to worst at one N, as a table of `most` of them. */
+export function standings(context: Context, t: Tournament, most = t.names.length): string {
+  const ce = t.crossEntropy;
+  const order = [...t.names.keys()].sort((a, b) => t.scores[a]! - t.scores[b]! || ce[a]!.value - ce[b]!.value);
+  order.sort((a, b) => Number(b === t.winner) - Number(a === t.winner));
+  const header = ['model', 'worst Cov', 'against', 'chosen', 'cross-entropy (nats)', 'least'];
+  const rows = order
+    .slice(0, most)
+    .map((m) => [
+      m === t.winner ? context.colors.green(t.names[m]!) : t.names[m]!,
+      fixed(t.scores[m]!),
+      t.names[t.worstOpponent[m]!] ?? '-',
+      percent(t.selectionProbability[m]!),
+      estimate(ce[m]!, 2),
+      percent(t.crossEntropySelectionProbability[m]!),
+    ]);
+  const rest = order.length > most ? `\n  ... and ${order.length - most} more` : '';
+  return table(header, rows, context.colors.bold) + rest;
+}
+
+/** What a tournament says, in plain words. */
+export function verdict(t: Tournament): string {
+  const [winner, usual] = [t.names[t.winner]!, t.names[t.minCrossEntropy]!];
+  const stable = percent(t.selectionProbability[t.winner]!);
+  const others = t.tied.filter((m) => m !== t.winner).map((m) => t.names[m]!);
+  const tie = others.length > 0 ? ` ${others.join(', ')} tied with it at this N; the tie was broken at smaller N.` : '';
+  const first = `${winner} covers best (chosen in ${stable} of the bootstrap replicates).${tie}`;
+  if (t.winner === t.minCrossEntropy) return `${first} Minimum cross-entropy chooses it too.`;
+  const { difference } = t;
+  const cost = `its worst-case coverage is ${estimate(difference)} higher`;
+  const judged = t.significant ? 'a significant difference' : 'not significant: the interval holds 0';
+  return `${first} Minimum cross-entropy chooses ${usual}: ${cost}, ${judged}.`;
+}
+
+async function run(context: Context, files: string[], flags: TournamentFlags): Promise<void> {
+  const given = await readLogProbs(files, logProbOptions(flags, context.signal));
+  if (given.models.length < 2)
+    throw new UsageError('a tournament needs at least two models: give more files or columns');
+  context.warn(given.warnings);
+  const clustered = given.clusters ? ` in ${new Set(given.clusters).size} clusters` : '';
+  context.say(`Read ${given.reading.text}: ${given.models.length} models, ${given.ids.length} responses${clustered}.`);
+  const results = await playAll(context, given, flags);
+  const { reading, warnings } = given;
+  context.emit({ command: 'tournament', files, reading: reading.text, tournaments: results, warnings });
+  for (const result of results) {
+    context.say(`\n${context.colors.bold(`N = ${count(result.N)}`)}`);
+    context.say(standings(context, result));
+    context.say(`  ${verdict(result)}`);
+  }
+}
+
+export function addTournament(program: Command, context: (json?: boolean) => Context): void {
+  addLogProbOptions(program.command('tournament'))
+    .summary('choose among models by pairwise coverage, without log pi_D')
+    .description(
+      'The model whose worst opponent finds the least coverage gap (Eq. 29), beside the one of least cross-entropy.',
+    )
+    .argument('<files...>', 'one per model, or one long or wide table: CSV, TSV, JSONL (.gz allowed), .npy')
+    .requiredOption('-N, --sizes <N,...>', 'thresholds N >= 1; about half the number of draws you plan', sizes())
+    .option('--bootstrap <replicates>', 'bootstrap replicates', number(100, 1_000_000, true), 1000)
+    .option('--seed <seed>', 'seed of the bootstrap', number(0, Number.MAX_SAFE_INTEGER, true), 0)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  covn tournament *.output --sequence docid,sentid --value Surprisal --cluster docid -N 2,8,64
+  covn tournament wide.csv --sequence id --kind logprob -N 4 --bootstrap 2000 --seed 1
+  covn tournament long.jsonl --model-column checkpoint --sequence id --value logprob -N 4,16 --json
+  covn tournament logprobs.npy -N 8`,
+    )
+    .action((files: string[], flags: TournamentFlags) => run(context(flags.json), files, flags));
+}

@@ -1,0 +1,55 @@
+/** Log density ratios log pi_D(y|x) - log pi(y|x), one per response, as recorded. */
+
+import type { LogProbOptions } from './logprobs.ts';
+import { readNpy } from './npy.ts';
+import { FormatError } from './place.ts';
+import { checkColumn, numberCell, openTable, textCell } from './table.ts';
+import { UNITS, ValueColumn } from './values.ts';
+
+/** Log ratios of n responses. */
+export interface LogRatios {
+  /** [n], nats; +Infinity where pi gives the response probability 0. */
+  readonly logRatios: Float64Array;
+  /** Cluster of each response, [n], where a cluster column was named. */
+  readonly clusters?: string[];
+  readonly warnings: string[];
+}
+
+/**
+ * Reads log ratios from a column (CSV, TSV, JSONL) or from an .npy array [n]. With `sequence`, the rows (tokens) of a
+ * response are summed; `unit` is that of the ratios, nats by default.
+ * @throws FormatError with file, line and column.
+ */
+export async function readLogRatios(
+  path: string,
+  column: string | undefined,
+  options: Pick<LogProbOptions, 'sequence' | 'cluster' | 'position' | 'unit' | 'signal' | 'delimiter' | 'quotes'> = {},
+): Promise<LogRatios> {
+  const scale = UNITS[options.unit ?? 'nats'];
+  if (path.endsWith('.npy')) {
+    const { shape, data } = await readNpy(path, options);
+    if (shape.length !== 1) throw new FormatError({ file: path }, 'shape [n]', `(${shape.join(', ')})`);
+    return { logRatios: data.map((ratio) => scale * ratio), warnings: [] };
+  }
+  const source = await openTable(path, options);
+  const keys = options.sequence === undefined ? [] : [options.sequence].flat();
+  const value = column ?? (source.columns.length === 1 ? source.columns[0]! : undefined);
+  if (value === undefined) {
+    throw new FormatError({ file: path }, 'one column', `several: ${source.columns.join(', ')}`, 'Name the column');
+  }
+  const { cluster, position } = options;
+  for (const name of [value, ...keys, cluster, position]) if (name !== undefined) checkColumn(source, name);
+  const ratios = new ValueColumn(value, { file: path, column: value });
+  for await (const row of source.rows()) {
+    const id = keys.length === 0 ? `${row.line}` : keys.map((key) => textCell(path, row, key)).join('\u001f');
+    const text = (name: string | undefined) => (name === undefined ? undefined : textCell(path, row, name));
+    const place = { file: path, line: row.line, column: value };
+    ratios.add(id, numberCell(path, row, value, true), place, text(cluster), text(position));
+  }
+  if (ratios.ids.length === 0) throw new FormatError({ file: path }, 'at least one row after the header', 'none');
+  return {
+    logRatios: Float64Array.from(ratios.sums, (sum) => scale * sum),
+    ...(cluster !== undefined && { clusters: ratios.clusters }),
+    warnings: ratios.repeatWarnings(),
+  };
+}

@@ -1,0 +1,162 @@
+// The thread pool and the life of a job.
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <set>
+
+#include "core/denormals.hpp"
+#include "core/thread_pool.hpp"
+#include "test/check.hpp"
+
+using namespace covn;
+using namespace covn::test;
+
+namespace {
+
+class Counter : public Job {
+ public:
+  explicit Counter(size_t chunks) : seen(chunks), chunks_(chunks) {}
+  size_t chunk_count() const override { return chunks_; }
+  std::vector<std::atomic<int>> seen;
+  std::function<void(size_t)> body;
+  void fail_at(size_t chunk) { fail(chunk, chunk, {Code::range, std::to_string(chunk)}); }
+
+ protected:
+  void run_chunk(size_t chunk) override {
+    seen[chunk]++;
+    if (body) body(chunk);
+  }
+
+ private:
+  size_t chunks_;
+};
+
+struct Waiting {
+  std::promise<Status> promise;
+  std::future<Status> future = promise.get_future();
+};
+
+std::shared_ptr<Waiting> submit(ThreadPool& pool, std::shared_ptr<Job> job, unsigned threads) {
+  auto waiting = std::make_shared<Waiting>();
+  pool.submit(std::move(job), threads, [waiting](Status status) { waiting->promise.set_value(std::move(status)); });
+  return waiting;
+}
+
+}  // namespace
+
+COVN_TEST(every_chunk_runs_once) {
+  ThreadPool pool(4);
+  for (size_t chunks : {0, 1, 2, 3, 1000}) {
+    auto job = std::make_shared<Counter>(chunks);
+    CHECK(submit(pool, job, 0)->future.get().ok());
+    for (auto& count : job->seen) CHECK(count == 1);
+  }
+}
+
+COVN_TEST(cancelling_stops_and_is_reported) {
+  ThreadPool pool(2);
+  auto job = std::make_shared<Counter>(100000);
+  std::promise<void> started;
+  std::atomic<bool> once{false};
+  job->body = [&](size_t) {
+    if (!once.exchange(true)) started.set_value();
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  };
+  auto waiting = submit(pool, job, 0);
+  started.get_future().wait();
+  job->cancel();
+  CHECK(waiting->future.get().code == Code::cancelled);
+  CHECK(job->seen.back() == 0);
+}
+
+COVN_TEST(the_lowest_failure_wins) {
+  ThreadPool pool(4);
+  for (int repeat = 0; repeat < 50; repeat++) {
+    auto job = std::make_shared<Counter>(500);
+    job->body = [&](size_t chunk) {
+      if (chunk >= 40 && chunk % 3 == 1) job->fail_at(chunk);
+    };
+    const Status status = submit(pool, job, 0)->future.get();
+    job->body = nullptr;
+    CHECK(status.code == Code::range && status.message == "40");
+  }
+}
+
+COVN_TEST(exceptions_become_statuses) {
+  ThreadPool pool(2);
+  auto job = std::make_shared<Counter>(10);
+  job->body = [](size_t) { throw std::bad_alloc(); };
+  CHECK(submit(pool, job, 0)->future.get().code == Code::out_of_memory);
+  job = std::make_shared<Counter>(10);
+  job->body = [](size_t) { throw std::runtime_error("broken"); };
+  CHECK(submit(pool, job, 0)->future.get().code == Code::internal);
+}
+
+COVN_TEST(a_short_job_overtakes_a_long_one) {
+  ThreadPool pool(1);
+  std::atomic<size_t> done{0};
+  auto slow = std::make_shared<Counter>(2000);
+  slow->body = [&](size_t) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    done++;
+  };
+  auto waiting_slow = submit(pool, slow, 0);
+  auto quick = std::make_shared<Counter>(5);
+  CHECK(submit(pool, quick, 0)->future.get().ok());
+  CHECK(done < 2000);
+  slow->cancel();
+  CHECK(waiting_slow->future.get().code == Code::cancelled);
+}
+
+COVN_TEST(at_most_the_threads_asked_for) {
+  ThreadPool pool(4);
+  auto job = std::make_shared<Counter>(400);
+  std::atomic<int> running{0}, most{0};
+  job->body = [&](size_t) {
+    const int now = ++running;
+    int seen = most;
+    while (now > seen && !most.compare_exchange_weak(seen, now)) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    running--;
+  };
+  CHECK(submit(pool, job, 2)->future.get().ok());
+  CHECK(most <= 2);
+}
+
+COVN_TEST(progress_rises_to_at_most_one) {
+  ThreadPool pool(2);
+  auto job = std::make_shared<Counter>(400);
+  std::mutex mutex;
+  std::vector<double> reports;
+  job->on_progress = [&](double fraction) {
+    std::lock_guard lock(mutex);
+    reports.push_back(fraction);
+  };
+  job->body = [](size_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
+  CHECK(submit(pool, job, 0)->future.get().ok());
+  CHECK(!reports.empty());
+  for (double fraction : reports) CHECK(fraction > 0 && fraction <= 1);
+}
+
+COVN_TEST(the_shared_pool_comes_and_goes) {
+  for (int repeat = 0; repeat < 20; repeat++) {
+    ThreadPool& pool = ThreadPool::acquire();
+    CHECK(&ThreadPool::acquire() == &pool);
+    ThreadPool::release();
+    CHECK(submit(pool, std::make_shared<Counter>(10), 0)->future.get().ok());
+    ThreadPool::release();
+  }
+}
+
+COVN_TEST(denormals_are_flushed_and_restored) {
+  volatile float tiny = 1e-39f, one = 1.0f;
+  CHECK(tiny * one != 0.0f);
+  {
+    const FlushDenormals flush;
+    CHECK(tiny * one == 0.0f);
+  }
+  CHECK(tiny * one != 0.0f);
+}
+
+int main() { return run_all(); }

@@ -1,0 +1,227 @@
+// Pairwise counts and the tournament against plain loops.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/philox.hpp"
+#include "core/thread_pool.hpp"
+#include "covn/tournament.hpp"
+#include "test/check.hpp"
+#include "test/tables.hpp"
+
+using namespace covn;
+using namespace covn::test;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// Coarse values, so that ties at a threshold are common; some -inf.
+std::vector<double> coarse_log_probs(size_t models, size_t responses, uint64_t seed) {
+  Random random(seed);
+  std::vector<double> values(models * responses);
+  for (double& v : values) v = random.bits() % 50 == 0 ? -kInfinity : -0.5 * static_cast<double>(random.bits() % 40);
+  return values;
+}
+
+uint64_t naive_count(const LogProbMatrix& p, size_t i, size_t j, double threshold) {
+  uint64_t count = 0;
+  for (size_t r = 0; r < p.responses; r++) count += p.row(j)[r] - p.row(i)[r] >= threshold;
+  return count;
+}
+
+}  // namespace
+
+COVN_TEST(pair_kernels_count_exactly) {
+  Random random(2);
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t n : {0, 1, 3, 8, 17, 1000}) {
+      const std::vector<double> a = coarse_log_probs(1, n, 3 + n), b = coarse_log_probs(1, n, 4 + n);
+      const std::vector<double> thresholds{0.0, 0.5, 0.75, 3.0};
+      std::vector<uint64_t> forward(4, 1), backward(4, 2);
+      table->count_pairs(a.data(), b.data(), n, thresholds.data(), 4, forward.data(), backward.data());
+      for (size_t k = 0; k < 4; k++) {
+        uint64_t f = 1, w = 2;
+        for (size_t i = 0; i < n; i++) {
+          f += a[i] - b[i] >= thresholds[k];
+          w += b[i] - a[i] >= thresholds[k];
+        }
+        CHECK(forward[k] == f && backward[k] == w);
+      }
+    }
+  }
+}
+
+COVN_TEST(pairwise_job_counts_exactly) {
+  const size_t models = 5, responses = 5001;
+  const std::vector<double> values = coarse_log_probs(models, responses, 5);
+  const LogProbMatrix p{values.data(), models, responses};
+  const std::vector<double> thresholds{0.0, 1.0, 2.25, 10.0};
+  for (Target target : kTargets) {
+    if (!target_support(target).available) continue;
+    std::unique_ptr<PairwiseJob> job;
+    CHECK(make_pairwise_job(p, thresholds, target, job).ok());
+    CHECK(run_inline(*job).ok());
+    for (size_t k = 0; k < thresholds.size(); k++) {
+      for (size_t i = 0; i < models; i++) {
+        for (size_t j = 0; j < models; j++) {
+          CHECK(job->counts()[(k * models + i) * models + j] == naive_count(p, i, j, thresholds[k]));
+        }
+      }
+    }
+  }
+}
+
+namespace {
+
+struct Outcome {
+  std::vector<int32_t> winner, min_cross_entropy, worst_opponent;
+  std::vector<double> scores, ladder_scores;
+};
+
+Outcome run_tournament(const LogProbMatrix& p, const std::vector<double>& thresholds, const std::vector<int32_t>& units,
+                       size_t unit_count, size_t replicates, uint64_t seed, bool on_pool) {
+  const size_t r = replicates + 1;
+  Outcome o{std::vector<int32_t>(r), std::vector<int32_t>(r), std::vector<int32_t>(p.models),
+            std::vector<double>(r * p.models), std::vector<double>(thresholds.size() * p.models)};
+  TournamentRequest request{p, thresholds, units.data(), unit_count, replicates, seed, o.winner.data(),
+                            o.min_cross_entropy.data(), o.scores.data(), o.ladder_scores.data(), o.worst_opponent.data()};
+  std::unique_ptr<Job> job;
+  CHECK(make_tournament_job(request, job).ok());
+  if (on_pool) {
+    ThreadPool pool(3);
+    std::mutex mutex;
+    std::condition_variable done;
+    bool settled = false;
+    pool.submit(std::move(job), 0, [&](Status status) {
+      std::lock_guard lock(mutex);
+      CHECK(status.ok());
+      settled = true;
+      done.notify_all();
+    });
+    std::unique_lock lock(mutex);
+    done.wait(lock, [&] { return settled; });
+  } else {
+    CHECK(run_inline(*job).ok());
+  }
+  return o;
+}
+
+// The same in the plainest way: build the replicate's responses, count, choose.
+struct Choice {
+  size_t winner, min_cross_entropy;
+  std::vector<double> scores;
+};
+
+Choice naive_choice(const LogProbMatrix& p, const std::vector<double>& thresholds, const std::vector<size_t>& responses) {
+  std::vector<size_t> tied(p.models);
+  for (size_t i = 0; i < p.models; i++) tied[i] = i;
+  std::vector<double> scores;
+  for (size_t k = thresholds.size(); k-- > 0;) {
+    std::vector<double> score(p.models, 0.0);
+    for (size_t i = 0; i < p.models; i++) {
+      for (size_t j = 0; j < p.models; j++) {
+        if (j == i) continue;
+        double count = 0;
+        for (size_t r : responses) count += p.row(j)[r] - p.row(i)[r] >= thresholds[k];
+        score[i] = std::max(score[i], count / static_cast<double>(responses.size()));
+      }
+    }
+    if (scores.empty()) scores = score;
+    double least = kInfinity;
+    for (size_t i : tied) least = std::min(least, score[i]);
+    std::vector<size_t> kept;
+    for (size_t i : tied) {
+      if (score[i] == least) kept.push_back(i);
+    }
+    tied = kept;
+  }
+  std::vector<double> sums(p.models, 0.0);
+  for (size_t i = 0; i < p.models; i++) {
+    for (size_t r : responses) sums[i] += p.row(i)[r];
+  }
+  const auto best = [&](const std::vector<size_t>& among) {
+    size_t choice = among.front();
+    for (size_t i : among) {
+      if (sums[i] > sums[choice]) choice = i;
+    }
+    return choice;
+  };
+  std::vector<size_t> all(p.models);
+  for (size_t i = 0; i < p.models; i++) all[i] = i;
+  return {best(tied), best(all), scores};
+}
+
+std::vector<size_t> replicate_responses(const std::vector<int32_t>& units, size_t unit_count, uint32_t replicate, uint64_t seed) {
+  std::vector<size_t> responses;
+  for (size_t draw = 0; draw < unit_count; draw++) {
+    const PhiloxCounter bits = philox4x32({static_cast<uint32_t>(draw), 0, replicate, 1}, seed);
+    const auto unit = static_cast<int32_t>(bounded(uint64_t{bits[0]} << 32 | bits[1], unit_count));
+    for (size_t r = 0; r < units.size(); r++) {
+      if (units[r] == unit) responses.push_back(r);
+    }
+  }
+  return responses;
+}
+
+}  // namespace
+
+COVN_TEST(tournament_and_its_replicates_agree_with_plain_loops) {
+  const double log_n = std::log(4.0);
+  const std::vector<double> thresholds{log_n / 4, log_n / 2, log_n};
+  // Quarter steps: sums are exact in any order. Few models' worth of -inf keeps sums finite in most replicates.
+  for (bool clustered : {false, true}) {
+    const size_t models = 6, responses = 120, unit_count = clustered ? 15 : responses;
+    const std::vector<double> values = coarse_log_probs(models, responses, clustered ? 21 : 20);
+    const LogProbMatrix p{values.data(), models, responses};
+    std::vector<int32_t> units(responses);
+    for (size_t r = 0; r < responses; r++) units[r] = static_cast<int32_t>(clustered ? r * r % 15 : r);
+    if (clustered) {  // every unit needs a response
+      for (size_t u = 0; u < 15; u++) units[u] = static_cast<int32_t>(u);
+    }
+    const Outcome o = run_tournament(p, thresholds, units, unit_count, 300, 77, false);
+    std::vector<size_t> all(responses);
+    for (size_t r = 0; r < responses; r++) all[r] = r;
+    for (uint32_t b = 0; b <= 300; b++) {
+      const Choice want = naive_choice(p, thresholds, b == 0 ? all : replicate_responses(units, unit_count, b, 77));
+      CHECK(static_cast<size_t>(o.winner[b]) == want.winner);
+      CHECK(static_cast<size_t>(o.min_cross_entropy[b]) == want.min_cross_entropy);
+      for (size_t i = 0; i < models; i++) CHECK_AT_MOST(std::fabs(o.scores[b * models + i] - want.scores[i]), 1e-15);
+    }
+    // Threads change nothing.
+    const Outcome again = run_tournament(p, thresholds, units, unit_count, 300, 77, true);
+    CHECK(again.winner == o.winner && again.scores == o.scores && again.worst_opponent == o.worst_opponent);
+    const Outcome other = run_tournament(p, thresholds, units, unit_count, 300, 78, true);
+    CHECK(other.scores != o.scores);
+  }
+}
+
+COVN_TEST(worst_opponent_is_the_lowest_of_the_worst) {
+  // Model 0 is beaten by 1 and 2 alike, by 3 more seldom.
+  const std::vector<double> values{-5, -5, -5, -5, -1, -1, -5, -5, -5, -1, -1, -5, -1, -5, -5, -5};
+  const LogProbMatrix p{values.data(), 4, 4};
+  const Outcome o = run_tournament(p, {1.0}, {0, 1, 2, 3}, 4, 0, 0, false);
+  CHECK(o.worst_opponent[0] == 1);
+  CHECK(o.scores[0] == 0.5);
+  const Outcome single = run_tournament({values.data(), 1, 16}, {1.0}, std::vector<int32_t>(16, 0), 1, 3, 0, false);
+  CHECK(single.worst_opponent[0] == -1 && single.winner[0] == 0 && single.scores[0] == 0.0);
+}
+
+COVN_TEST(bad_requests_are_refused) {
+  const std::vector<double> values(12, -1.0);
+  std::unique_ptr<PairwiseJob> pairwise;
+  CHECK(make_pairwise_job({values.data(), 0, 4}, {1.0}, Target::scalar, pairwise).code == Code::shape);
+  CHECK(make_pairwise_job({values.data(), 3, 4}, {-1.0}, Target::scalar, pairwise).code == Code::range);
+  CHECK(make_pairwise_job({values.data(), 3, 4}, {std::nan("")}, Target::scalar, pairwise).code == Code::range);
+  const std::vector<int32_t> units{0, 1, 2, 4};
+  TournamentRequest request{{values.data(), 3, 4}, {1.0}, units.data(), 4, 1, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
+  std::unique_ptr<Job> job;
+  CHECK(make_tournament_job(request, job).code == Code::range);
+  request.unit_count = 5;
+  CHECK(make_tournament_job(request, job).code == Code::range);
+  request.thresholds = {2.0, 1.0};
+  CHECK(make_tournament_job(request, job).code == Code::range);
+}
+
+int main() { return run_all(); }

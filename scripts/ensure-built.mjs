@@ -1,0 +1,50 @@
+// Makes a checkout ready to run: installs the locked packages, builds the addon and compiles the TypeScript, each only
+// when missing or older than what it is made from. Uses only what Node ships.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const at = (...parts) => path.join(root, ...parts);
+
+function run(what, command, args) {
+  console.error(`covn: ${what} ...`);
+  // Builders talk much; their words are shown only when they fail.
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (status === 0) return;
+  console.error(`${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
+  console.error(`covn: ${what} failed: ${command} ${args.join(' ')}`);
+  process.exit(1);
+}
+
+function newest(...files) {
+  let time = 0;
+  for (const file of files) {
+    const stat = statSync(file);
+    if (!stat.isDirectory()) time = Math.max(time, stat.mtimeMs);
+    else time = Math.max(time, newest(...readdirSync(file).map((name) => path.join(file, name))));
+  }
+  return time;
+}
+
+const isOlder = (file, ...sources) => !existsSync(file) || statSync(file).mtimeMs < newest(...sources);
+
+// The lock file that node_modules was installed from.
+const lockHash = createHash('sha256').update(readFileSync(at('package-lock.json'))).digest('hex');
+const stamp = at('node_modules', '.covn-lock');
+if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lockHash) {
+  run('installing packages', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--ignore-scripts']);
+  writeFileSync(stamp, lockHash);
+}
+
+const native = ['include', 'core', 'kernels', 'binding', 'sources.json'].map((name) => at('native', name));
+if (isOlder(at('build', 'Release', 'covn.node'), ...native, at('binding.gyp'))) {
+  run('building the native addon (a minute or so)', process.execPath, [at('scripts', 'build-addon.mjs')]);
+}
+
+if (isOlder(at('dist', 'index.js'), at('lib'), at('tsconfig.json'), at('tsconfig.build.json'))) {
+  rmSync(at('dist'), { recursive: true, force: true });
+  run('compiling TypeScript', process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json']);
+}
