@@ -67,3 +67,20 @@ export function checkNoNaN(list: NumberList, name: string): void {
     if (Number.isNaN(list[i])) throw nonFiniteError('a number', `${name}[${i}]`, 'NaN');
   }
 }
+
+/** Row ranges as whole numbers in a Float64Array: item i is rows offsets[i] .. offsets[i+1]; from 0 to `rows`, never falling. */
+export function checkOffsets(offsets: unknown, rows: number): Float64Array {
+  const list = checkNumberList(offsets, 'offsets');
+  if (list.length < 1) throw shapeError('at least one element', 'offsets', '0');
+  const checked = new Float64Array(list.length);
+  let previous = 0;
+  for (let i = 0; i < list.length; i++) {
+    const offset = list[i]!;
+    if (!Number.isInteger(offset) || offset < previous || (i === 0 && offset !== 0)) {
+      throw rangeError(i === 0 ? '0' : `an integer >= ${previous}`, `offsets[${i}]`, offset);
+    }
+    checked[i] = previous = offset;
+  }
+  if (previous !== rows) throw shapeError(`${rows} (the number of rows)`, 'the last element of offsets', `${previous}`);
+  return checked;
+}

@@ -12,7 +12,11 @@ const at = (...parts) => path.join(root, ...parts);
 function run(what, command, args) {
   console.error(`covn: ${what} ...`);
   // Builders talk much; their words are shown only when they fail.
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   if (status === 0) return;
   console.error(`${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
   console.error(`covn: ${what} failed: ${command} ${args.join(' ')}`);
@@ -32,7 +36,9 @@ function newest(...files) {
 const isOlder = (file, ...sources) => !existsSync(file) || statSync(file).mtimeMs < newest(...sources);
 
 // The lock file that node_modules was installed from.
-const lockHash = createHash('sha256').update(readFileSync(at('package-lock.json'))).digest('hex');
+const lockHash = createHash('sha256')
+  .update(readFileSync(at('package-lock.json')))
+  .digest('hex');
 const stamp = at('node_modules', '.covn-lock');
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lockHash) {
   run('installing packages', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--ignore-scripts']);
@@ -46,5 +52,9 @@ if (isOlder(at('build', 'Release', 'covn.node'), ...native, at('binding.gyp'))) 
 
 if (isOlder(at('dist', 'index.js'), at('lib'), at('tsconfig.json'), at('tsconfig.build.json'))) {
   rmSync(at('dist'), { recursive: true, force: true });
-  run('compiling TypeScript', process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json']);
+  run('compiling TypeScript', process.execPath, [
+    at('node_modules', 'typescript', 'bin', 'tsc'),
+    '-p',
+    'tsconfig.build.json',
+  ]);
 }

@@ -13,7 +13,26 @@ function detached(): Float32Array {
 
 const length = fc.integer({ min: 0, max: 40 });
 const junk: fc.Arbitrary<unknown> = fc.oneof(
-  fc.constantFrom(undefined, null, true, '', 'f32', 'bf16', 'avx2', 'scalar', 'auto', 0, 1, 2, 3, -1, 1.5, 2 ** 31, 2 ** 53, 1e300),
+  fc.constantFrom(
+    undefined,
+    null,
+    true,
+    '',
+    'f32',
+    'bf16',
+    'avx2',
+    'scalar',
+    'auto',
+    0,
+    1,
+    2,
+    3,
+    -1,
+    1.5,
+    2 ** 31,
+    2 ** 53,
+    1e300,
+  ),
   fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, 10n, Symbol.iterator, () => 1, [], {}, new Date(), detached()),
   length.map((n) => new Float32Array(n).fill(1)),
   length.map((n) => new Float32Array(new SharedArrayBuffer(4 * n))),
@@ -28,8 +47,31 @@ const junk: fc.Arbitrary<unknown> = fc.oneof(
 );
 
 const names = [
-  ...['logits', 'dtype', 'vocab', 'targets', 'offsets', 'temperature', 'target', 'threads', 'sequence', 'token', 'logZ'],
-  ...['entropy', 'rank', 'propagateNonFinite', 'values', 'sums', 'logProbs', 'models', 'thresholds', 'units', 'unitCount'],
+  ...[
+    'logits',
+    'dtype',
+    'vocab',
+    'targets',
+    'offsets',
+    'temperature',
+    'target',
+    'threads',
+    'sequence',
+    'token',
+    'logZ',
+  ],
+  ...[
+    'entropy',
+    'rank',
+    'propagateNonFinite',
+    'values',
+    'sums',
+    'logProbs',
+    'models',
+    'thresholds',
+    'units',
+    'unitCount',
+  ],
   ...['replicates', 'seed', 'winner', 'minCrossEntropy', 'scores', 'ladderScores', 'worstOpponent'],
 ];
 
@@ -67,7 +109,11 @@ test('the addon, called with anything', () => {
   const functions = ['scoreLogits', 'scoreLogitsSync', 'sumTokens', 'pairwiseCounts', 'tournament', 'cancelJob'];
   const call = (name: string, request: unknown) => {
     try {
-      const result = native[name]!(request, () => {}, () => {});
+      const result = native[name]!(
+        request,
+        () => {},
+        () => {},
+      );
       // A number is the id of a job that was started: cancel every other one.
       if (typeof result === 'number' && result % 2 === 0) native.cancelJob!(result);
     } catch (error) {
@@ -101,7 +147,19 @@ test('the public functions, called with anything', async () => {
     covn.passHatN,
     covn.bestOfNReward,
   ] as unknown as ((...args: unknown[]) => unknown)[];
-  const keys = ['logits', 'vocab', 'targets', 'offsets', 'logProbs', 'models', 'N', 'samples', 'correct', 'rewards', 'dtype'];
+  const keys = [
+    'logits',
+    'vocab',
+    'targets',
+    'offsets',
+    'logProbs',
+    'models',
+    'N',
+    'samples',
+    'correct',
+    'rewards',
+    'dtype',
+  ];
   const object = fc.dictionary(fc.constantFrom(...keys), junk, { maxKeys: 6 });
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...functions), fc.oneof(object, junk), junk, junk, async (f, a, b, c) => {

@@ -28,7 +28,13 @@ describe('the two builds', () => {
     for (const build of [gyp, cmake]) {
       expect(build).not.toMatch(/native\/(core|kernels|binding)\/\w/);
       expect(build).not.toMatch(/NAPI_VERSION=|CMAKE_CXX_STANDARD|CXX_STANDARD|ffast-math|ffp-contract|-march/);
-      for (const list of ['covn_core_sources', 'covn_binding_sources', 'covn_includes', 'covn_defines', 'covn_cflags_cc']) {
+      for (const list of [
+        'covn_core_sources',
+        'covn_binding_sources',
+        'covn_includes',
+        'covn_defines',
+        'covn_cflags_cc',
+      ]) {
         expect(build).toContain(list);
       }
     }

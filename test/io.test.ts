@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, modelNames, readLogProbs, readLogRatios, readSamples, readTable } from '../lib/io/index.ts';
 
@@ -67,11 +68,50 @@ describe('tables', () => {
 
   it('names the line of a broken row', async () => {
     const ragged = await refusal(readTable(file('a,b\n1,2\n3\n')));
-    expect([ragged.place.line, ragged.found]).toEqual([3, '1 cells']);
+    expect([ragged.place.line, ragged.found]).toEqual([3, '1']);
+    const quoted = await readTable(file('a,b\n\n1,"x\ny"\n\n2,z\n'));
+    expect(quoted.lines).toEqual([3, 6]);
     expect((await refusal(readTable(file('a,b\n1,"2\n3,4\n')))).hint).toContain('without quotes');
+    expect((await refusal(readTable(file('r\n1\n\n2\n')))).place.line).toBe(3);
+    expect((await readTable(file('r\n1\n2\n\n'))).lines).toEqual([2, 3]);
     const json = await refusal(readTable(file('{"a":1}\n\n{"a":NaN}\n')));
     expect([json.place.line, json.found]).toEqual([3, 'NaN']);
     expect((await refusal(readTable(file('{"a":1}\n[1]\n')))).place.line).toBe(2);
+  });
+});
+
+describe('hostile files', () => {
+  it('are read or refused, nothing else', async () => {
+    const mark = fc.constantFrom(
+      'a',
+      'b',
+      '1',
+      '-2.5',
+      ',',
+      '\t',
+      ';',
+      '"',
+      '\n',
+      '\r\n',
+      '{',
+      '}',
+      '[',
+      ':',
+      '\0',
+      '\uFEFF',
+    );
+    const text = fc.array(mark, { maxLength: 60 }).map((parts) => Buffer.from(parts.join('')));
+    const bytes = fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array));
+    const zipped = fc.tuple(text, fc.nat(80)).map(([raw, end]) => gzipSync(raw).subarray(0, end));
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(text, bytes, zipped), async (content) => {
+        const path = file(content, 'hostile');
+        for (const read of [readTable, readSamples, readLogProbs]) {
+          await read(path).catch((error: Error) => expect(error, error.stack).toBeInstanceOf(FormatError));
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 

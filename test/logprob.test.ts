@@ -25,7 +25,12 @@ describe('agreement with a float64 reference', () => {
     for (const dtype of ['f32', 'f16', 'bf16'] as const) {
       test(`${name} ${dtype}`, async () => {
         for (const vocab of [1, 2, 7, 33, 1000, 32001, 128256]) {
-          for (const [deviation, temperature] of [[5, 1], [30, 1], [5, 0.6], [5, 2.5]] as const) {
+          for (const [deviation, temperature] of [
+            [5, 1],
+            [30, 1],
+            [5, 0.6],
+            [5, 2.5],
+          ] as const) {
             const rows = vocab > 10000 ? 3 : 30;
             const { values, ...input } = randomLogits(rows, vocab, dtype, deviation, vocab + deviation);
             // One response a row: its float64 sum is the token's log-prob before rounding.
@@ -163,7 +168,9 @@ describe('rows', () => {
 
   test('a transferred buffer comes back with the error', async () => {
     const logits = Float32Array.of(0, Number.NaN);
-    const error = await scoreLogits({ logits, vocab: 2, targets: new Int32Array(1) }, { ownership: 'transfer' }).catch((e) => e);
+    const error = await scoreLogits({ logits, vocab: 2, targets: new Int32Array(1) }, { ownership: 'transfer' }).catch(
+      (e) => e,
+    );
     expect(error.returned.logits).toEqual(Float32Array.of(0, Number.NaN));
   });
 });
@@ -185,7 +192,9 @@ describe('sumTokens', () => {
   test('refuses what does not fit', () => {
     expect(() => sumTokens([1] as unknown as Float32Array, [0, 1])).toThrow(TypeError);
     expect(() => sumTokens(new Float32Array(3), [0, 2])).toThrow(expect.objectContaining({ code: 'ERR_COVN_SHAPE' }));
-    expect(() => sumTokens(new Float32Array(3), [0, 2, 1, 3])).toThrow(expect.objectContaining({ code: 'ERR_COVN_RANGE' }));
+    expect(() => sumTokens(new Float32Array(3), [0, 2, 1, 3])).toThrow(
+      expect.objectContaining({ code: 'ERR_COVN_RANGE' }),
+    );
   });
 });
 

@@ -26,7 +26,9 @@ const matrix = fc
   .chain(({ models, n }) =>
     fc.record({
       models: fc.constant(models),
-      logProbs: fc.array(logProb, { minLength: models * n, maxLength: models * n }).map((list) => Float64Array.from(list)),
+      logProbs: fc
+        .array(logProb, { minLength: models * n, maxLength: models * n })
+        .map((list) => Float64Array.from(list)),
     }),
   );
 
@@ -77,7 +79,11 @@ describe('tournament', () => {
         }
         expect(tied).toContain(t.winner);
         expect(t.ladder.at(-1)!.tied).toEqual(tied);
-        const sums = all.map((i) => logProbs.subarray((i * logProbs.length) / models, ((i + 1) * logProbs.length) / models).reduce((a, b) => a + b, 0));
+        const sums = all.map((i) =>
+          logProbs
+            .subarray((i * logProbs.length) / models, ((i + 1) * logProbs.length) / models)
+            .reduce((a, b) => a + b, 0),
+        );
         expect(sums[t.winner]).toBeCloseTo(Math.max(...tied.map((i) => sums[i]!)), 9);
         expect(sums[t.minCrossEntropy]).toBeCloseTo(Math.max(...sums), 9);
         for (const i of all) {
@@ -112,7 +118,11 @@ describe('tournament', () => {
     expect(blind.minCrossEntropy).toBe(1);
     expect(blind.scores[0]).toBe(0);
     // ... with it at its share, the gap p/2 of model 2 shows, and is what choosing by cross-entropy would cost.
-    const seen = await tournament({ logProbs: Float64Array.from([...rows(1, false), ...rows(2, false)]), models: 2, N });
+    const seen = await tournament({
+      logProbs: Float64Array.from([...rows(1, false), ...rows(2, false)]),
+      models: 2,
+      N,
+    });
     expect(seen.winner).toBe(0);
     expect(seen.scores[0]).toBe(0);
     expect(seen.scores[1]).toBe(minus / 2 / n);
@@ -123,7 +133,12 @@ describe('tournament', () => {
     const n = 2000;
     const zero = Array.from({ length: n }, (_, i) => (i % 20 === 0 ? -16 : -10));
     const one = Array.from({ length: n }, (_, i) => (i % 20 === 0 ? -10 : -10.5));
-    const t = await tournament({ logProbs: Float64Array.from([...zero, ...one]), models: 2, N: 8, names: ['sharp', 'broad'] });
+    const t = await tournament({
+      logProbs: Float64Array.from([...zero, ...one]),
+      models: 2,
+      N: 8,
+      names: ['sharp', 'broad'],
+    });
     expect(t.minCrossEntropy).toBe(0);
     expect(t.winner).toBe(1);
     expect(t.difference.value).toBeCloseTo(0.05, 12);
@@ -177,8 +192,18 @@ describe('bad input', () => {
   const good = { logProbs: Float64Array.of(-1, -2, -3, -4), models: 2, N: 2 };
   const cases: [string, object, string, string][] = [
     ['a plain array', { ...good, logProbs: [-1, -2] }, 'ERR_COVN_DTYPE', 'logProbs'],
-    ['NaN', { ...good, logProbs: Float64Array.of(-1, -2, -3, Number.NaN) }, 'ERR_COVN_NON_FINITE', 'model 1, response 1'],
-    ['+Infinity', { ...good, logProbs: Float64Array.of(Number.POSITIVE_INFINITY, -2) }, 'ERR_COVN_NON_FINITE', 'logProbs[0]'],
+    [
+      'NaN',
+      { ...good, logProbs: Float64Array.of(-1, -2, -3, Number.NaN) },
+      'ERR_COVN_NON_FINITE',
+      'model 1, response 1',
+    ],
+    [
+      '+Infinity',
+      { ...good, logProbs: Float64Array.of(Number.POSITIVE_INFINITY, -2) },
+      'ERR_COVN_NON_FINITE',
+      'logProbs[0]',
+    ],
     ['a length that models does not divide', { ...good, models: 3 }, 'ERR_COVN_SHAPE', 'logProbs'],
     ['no responses', { ...good, logProbs: new Float64Array(0) }, 'ERR_COVN_SHAPE', 'logProbs'],
     ['no models', { ...good, models: 0 }, 'ERR_COVN_RANGE', 'models'],

@@ -1,13 +1,13 @@
 /** Best-of-N from recorded rewards: the exact expectation over which N of the n responses are drawn. */
 
-import { nonFiniteError, rangeError, shapeError, typeError } from '../errors.ts';
+import { nonFiniteError, shapeError, typeError } from '../errors.ts';
 import { type Estimate, type MeanOptions, meanEstimate } from '../estimate/index.ts';
 import {
-  checkInteger,
   checkKnownKeys,
   checkNoNaN,
   checkNumberList,
   checkObject,
+  checkOffsets,
   type NumberList,
 } from '../validate.ts';
 import { atEach, checkEnough, checkOptions, checkSizes } from './over.ts';
@@ -34,25 +34,12 @@ interface Checked {
   readonly offsets: NumberList;
 }
 
-function checkOffsets(offsets: NumberList, total: number): void {
-  if (offsets.length < 2) throw shapeError('at least 2 elements', 'offsets', `${offsets.length}`);
-  for (let i = 0; i < offsets.length; i++) {
-    checkInteger(offsets[i], `offsets[${i}]`, 0);
-    if (i > 0 && offsets[i]! < offsets[i - 1]!) {
-      throw rangeError(`at least offsets[${i - 1}] = ${offsets[i - 1]}`, `offsets[${i}]`, offsets[i]);
-    }
-  }
-  if (offsets[0] !== 0) throw rangeError('0', 'offsets[0]', offsets[0]);
-  const end = offsets[offsets.length - 1]!;
-  if (end !== total) throw shapeError(`${end} elements (the last offset)`, 'rewards', `${total}`);
-}
-
 function check(responses: RewardedResponses): Checked {
   checkObject(responses, 'responses');
   checkKnownKeys(responses, ['rewards', 'values', 'offsets'], 'responses');
   const rewards = checkNumberList(responses.rewards, 'rewards');
-  const offsets = checkNumberList(responses.offsets, 'offsets');
-  checkOffsets(offsets, rewards.length);
+  const offsets = checkOffsets(responses.offsets, rewards.length);
+  if (offsets.length < 2) throw shapeError('at least 2 elements', 'offsets', `${offsets.length}`);
   checkNoNaN(rewards, 'rewards');
   const name = responses.values === undefined ? 'rewards' : 'values';
   const values = checkNumberList(responses.values ?? rewards, name, rewards.length);

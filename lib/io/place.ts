@@ -29,10 +29,12 @@ export class FormatError extends CovnError {
   constructor(
     place: Place,
     expected: string,
-    found: string,
+    content: string,
     hint?: string,
     options?: ErrorOptions & { code?: ErrorCode },
   ) {
+    // What a file holds may be anything, escape codes for the terminal included.
+    const found = content.replace(/\p{Cc}/gu, '\uFFFD');
     const tail = hint === undefined ? '' : `. ${hint}`;
     super(
       options?.code ?? 'ERR_COVN_FORMAT',

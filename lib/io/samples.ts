@@ -77,6 +77,7 @@ async function readRows(source: RowSource, options: SampleOptions): Promise<Samp
   const problem = pick(source, options, 'problem');
   if (options.sample !== undefined) checkColumn(source, options.sample);
   if (correct === undefined && reward === undefined) {
+    source.close();
     const found = `the columns ${source.columns.join(', ')}`;
     throw new FormatError({ file }, 'a column of right or wrong, or of rewards', found, 'Name it');
   }

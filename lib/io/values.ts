@@ -11,7 +11,7 @@ export const VALUE_KINDS: readonly ValueKind[] = ['logprob', 'probability', 'sur
 /** Nats in one of each unit. */
 export const UNITS: Readonly<Record<ValueUnit, number>> = { nats: 1, bits: Math.LN2, base10: Math.LN10 };
 
-/** Rounding that a log-prob may exceed 0 by. */
+/** Rounding by which a log-prob may exceed 0, or a surprisal be below it. */
 const TOLERANCE = 1e-6;
 
 /** The first value for which something held. */
@@ -39,7 +39,8 @@ export class ValueColumn {
   repeats = 0;
   firstRepeat: Place | undefined;
   private zeroFirsts = 0;
-  private readonly first: Partial<Record<'negative' | 'positive' | 'aboveOne' | 'sentinel', Seen>> = {};
+  private readonly first: Partial<Record<'negative' | 'clearlyNegative' | 'positive' | 'aboveOne' | 'sentinel', Seen>> =
+    {};
   private readonly positions = new Map<string, number>();
 
   constructor(model: string, place: Place) {
@@ -91,6 +92,7 @@ export class ValueColumn {
     if (!Number.isInteger(value)) this.whole = false;
     if (!Number.isFinite(value)) this.infinite++;
     if (value < 0) this.first.negative ??= seen;
+    if (value < -TOLERANCE) this.first.clearlyNegative ??= seen;
     if (value > TOLERANCE) this.first.positive ??= seen;
     if (value > 1) this.first.aboveOne ??= seen;
     if (Math.abs(value) === 9999) this.first.sentinel ??= seen;
@@ -98,7 +100,7 @@ export class ValueColumn {
 
   /** Refuses values that cannot be of the kind, naming the first. */
   check(kind: ValueKind): void {
-    const { negative, positive, aboveOne, sentinel } = this.first;
+    const { negative, clearlyNegative, positive, aboveOne, sentinel } = this.first;
     const refuse = (seen: Seen | undefined, expected: string, hint: string) => {
       if (seen) throw new FormatError(seen.place, expected, `${seen.value}`, hint);
     };
@@ -113,7 +115,7 @@ export class ValueColumn {
       const logits = 'Raw logits? They need log-softmax first';
       refuse(positive, 'a log-prob <= 0', negative ? logits : `${logits}. Surprisals? State the kind 'surprisal'`);
     } else if (kind === 'surprisal') {
-      refuse(negative, 'a surprisal >= 0', "Log-probs? State the kind 'logprob'");
+      refuse(clearlyNegative, 'a surprisal >= 0', "Log-probs? State the kind 'logprob'");
     } else {
       refuse(
         negative ?? aboveOne,
@@ -170,7 +172,7 @@ export function show(id: string): string {
 const NAMED: [ValueKind, RegExp][] = [
   ['surprisal', /surp|nll|neg[_-]?log|(^|_)loss/i],
   ['logprob', /log[_-]?(p|lik)|(^|_)lp($|_)|(^|_)ll$/i],
-  ['probability', /prob|(^|_)p$/i],
+  ['probability', /(^|[_-])prob(s|ability|abilities)?($|[_-])|(^|_)p$/i],
 ];
 const NAMED_UNITS: [ValueUnit, RegExp][] = [
   ['bits', /(^|[_\W])bits?($|[_\W])|log_?2/i],

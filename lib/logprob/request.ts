@@ -2,14 +2,7 @@
 
 import { rangeError, shapeError, typeError } from '../errors.ts';
 import { type Device, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
-import {
-  checkInteger,
-  checkKnownKeys,
-  checkNumber,
-  checkNumberList,
-  checkObject,
-  type NumberList,
-} from '../validate.ts';
+import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, type NumberList } from '../validate.ts';
 
 /** Storage of logits: Float32Array is 'f32'; a Uint16Array holds the bits of IEEE half floats or of bfloat16s. */
 export type LogitsDtype = 'f32' | 'f16' | 'bf16';
@@ -82,24 +75,6 @@ const syncKeys = ['temperature', 'outputs', 'device', 'nonFinite'];
 const outputKeys = ['token', 'logZ', 'entropy', 'rank'];
 export const asyncKeys = [...syncKeys, 'threads', 'signal', 'onProgress', 'ownership'];
 
-/** Row offsets as the addon takes them: whole numbers in a Float64Array, from 0 to `rows`, never falling. */
-export function checkOffsets(offsets: NumberList | undefined, rows: number): Float64Array {
-  if (offsets === undefined) return Float64Array.of(0, rows);
-  checkNumberList(offsets, 'offsets');
-  if (offsets.length < 1) throw shapeError('at least one element', 'offsets', '0');
-  const checked = new Float64Array(offsets.length);
-  let previous = 0;
-  for (let i = 0; i < offsets.length; i++) {
-    const offset = offsets[i]!;
-    if (!Number.isInteger(offset) || offset < previous || (i === 0 && offset !== 0)) {
-      throw rangeError(i === 0 ? '0' : `an integer >= ${previous}`, `offsets[${i}]`, offset);
-    }
-    checked[i] = previous = offset;
-  }
-  if (previous !== rows) throw shapeError(`${rows} (the number of rows)`, 'the last element of offsets', `${previous}`);
-  return checked;
-}
-
 function checkDtype({ logits, dtype }: LogitsInput): LogitsDtype {
   if (logits instanceof Float32Array) {
     if (dtype !== undefined && dtype !== 'f32') throw typeError("'f32' (logits is a Float32Array)", 'dtype', dtype);
@@ -146,7 +121,7 @@ export function scoreRequest(input: LogitsInput, options: ScoreSyncOptions, know
   if (input.logits.length !== rows * vocab) {
     throw shapeError(`${rows} rows * ${vocab} = ${rows * vocab} elements`, 'logits', `${input.logits.length}`);
   }
-  const offsets = checkOffsets(input.offsets, rows);
+  const offsets = checkOffsets(input.offsets ?? [0, rows], rows);
   checkTargets(input.targets, vocab);
   const { nonFinite = 'error' } = options;
   if (nonFinite !== 'error' && nonFinite !== 'propagate')

@@ -1,8 +1,8 @@
 import { CovnError, typeError } from '../errors.ts';
 import { addon, checkJobOptions, checkOwnership, runJob, takeInput, throwStatus } from '../native/index.ts';
+import { checkOffsets } from '../validate.ts';
 import {
   asyncKeys,
-  checkOffsets,
   type LogitsInput,
   type ScoreOptions,
   type ScoreSyncOptions,
