@@ -22,6 +22,7 @@ if (!Number.isInteger(replicates) || replicates < 10) {
 const base = new URL(`${flags.lib}/`, import.meta.url);
 const { clusteredProportion, meanEstimate, proportionEstimate } = await import(new URL('estimate/index.js', base).href);
 const { coverageProfile } = await import(new URL('coverage/index.js', base).href);
+const { tournament } = await import(new URL('tournament/index.js', base).href);
 
 /** sfc32, seeded from the flag: the draws are the script's own, apart from the library's generator. */
 let [a, b, c, d] = [0x9e3779b9 ^ Number(flags.seed), 0x243f6a88, 0xb7e15162, 1];
@@ -194,13 +195,47 @@ for (const [shape, size] of [
   });
 }
 
+/**
+ * Two models on responses of three sorts: with probability 0.3 the second is better by more than N, with 0.1 the first, else
+ * the first by less. Least cross-entropy chooses the first, the tournament the second; the truth of the difference is 0.2.
+ */
+function paired(n, size) {
+  const sort = () => {
+    const u = uniform();
+    return u < 0.3 ? [-11.4, -10] : u < 0.4 ? [-10, -11.4] : [-10, -11.2];
+  };
+  // Three in four responses of a cluster share its sort.
+  const { values, clusters } = clustered(n, size, sort, (shared) => (uniform() < 0.75 ? shared : sort()));
+  const logProbs = Float64Array.from([...values.map(([x]) => x), ...values.map(([, y]) => y)]);
+  return { logProbs, models: 2, N: 4, clusters };
+}
+for (const [shape, size] of [
+  ['independent', () => 1],
+  ['5 a prompt', equal],
+]) {
+  for (const [n, part] of [
+    [100, 1],
+    [1000, 0.5],
+    [10000, 0.1],
+  ]) {
+    const once = async () => {
+      const { clusters, ...input } = paired(n, size);
+      const seed = Math.floor(uniform() * 2 ** 32);
+      const t = await tournament({ ...input, seed, ...(shape === 'independent' ? {} : { clusters }) });
+      return t.winner !== t.minCrossEntropy && holds(t.difference, 0.2);
+    };
+    // 20 clusters are few for any bootstrap.
+    add('tournament difference', `paired, ${shape}`, n, n === 100 && size === equal ? 'report' : 'close', once, part);
+  }
+}
+
 let failures = 0;
 console.log('| interval | data | n | replicates | covered | simulation error | bar |');
 console.log('|---|---|---|---|---|---|---|');
 for (const { interval, data, n, bar, once, runs } of cases) {
   if (process.stderr.isTTY) process.stderr.write(`\r${interval}, ${data}, n = ${n}\x1b[K`);
   let covered = 0;
-  for (let i = 0; i < runs; i++) if (once()) covered++;
+  for (let i = 0; i < runs; i++) if (await once()) covered++;
   const rate = covered / runs;
   const error = Math.sqrt(Math.max(rate * (1 - rate), 0.5 / runs) / runs);
   const low = bar === 'exact' ? 0.95 - 3 * Math.sqrt((0.95 * 0.05) / runs) : 0.93 - 2 * error;

@@ -15,6 +15,7 @@ export { PhiloxStream, philox } from './philox.ts';
 export {
   checkConfidence,
   clusteredProportion,
+  exactLimits,
   type ProportionSums,
   proportionEstimate,
   sumsProportion,

@@ -1,4 +1,4 @@
-import type { Estimate } from '../estimate/index.ts';
+import { type Estimate, exactLimits, normalCdf, studentQuantile } from '../estimate/index.ts';
 
 /** A tournament's choice, beside the choice by cross-entropy. Model numbers index `names`. */
 export interface Tournament {
@@ -15,7 +15,7 @@ export interface Tournament {
   readonly ladder: readonly { readonly N: number; readonly tied: readonly number[] }[];
   /** [models]: worst-opponent coverage `max_j Cov^_N(j ‖ i)`; smaller is better. */
   readonly scores: Float64Array;
-  /** [models]: the scores with bootstrap percentile intervals. */
+  /** [models]: the scores with bootstrap intervals. */
   readonly scoreEstimates: readonly Estimate[];
   /** [models]: the j of that maximum, the lowest among equals; -1 where there is one model only. */
   readonly worstOpponent: Int32Array;
@@ -51,6 +51,8 @@ interface Parts extends Replicates {
   readonly N: number;
   readonly names: readonly string[];
   readonly n: number;
+  /** What the bootstrap draws: clusters where given, else responses. */
+  readonly units: number;
   readonly confidence: number;
   readonly thresholds: Float64Array;
   readonly clustered: boolean;
@@ -64,14 +66,27 @@ function frequencies(choices: Int32Array, models: number): Float64Array {
   return counts.map((count) => count / (choices.length - 1));
 }
 
-/** Percentile interval of a statistic of each replicate, about its value on the data. */
-function percentiles(value: number, replicates: Float64Array, { confidence, clustered, n }: Parts): Estimate {
+/**
+ * Bootstrap interval of a statistic in [low, 1] about its value on the data, from its value on each replicate: Hesterberg's
+ * expanded percentile interval (2015, The American Statistician 69:371-386), whose tails allow for the number of units
+ * drawn as Student's t does (a plain percentile interval over 20 clusters covers 0.90 instead of 0.95). Where no
+ * replicate differs from the data the bootstrap knows nothing, and the interval is Clopper-Pearson's for that share of
+ * the units, scaled to the range.
+ */
+function bootstrapInterval(value: number, low: number, replicates: Float64Array, parts: Parts): Estimate {
+  const { confidence, clustered, n, units } = parts;
   const sorted = replicates.sort();
-  const rank = ((1 - confidence) / 2) * (sorted.length + 1);
-  const at = (position: number) => sorted[Math.min(sorted.length - 1, Math.max(0, position))]!;
-  const lower = at(Math.floor(rank) - 1);
-  const upper = at(sorted.length - Math.floor(rank));
-  const method = clustered ? 'cluster bootstrap percentile' : 'bootstrap percentile';
+  if (sorted[0] === sorted.at(-1)) {
+    const share = (value - low) / (1 - low);
+    const { lower, upper } = exactLimits(share * units, units, confidence);
+    const scale = (limit: number) => low + limit * (1 - low);
+    return { value, lower: scale(lower), upper: scale(upper), confidence, method: 'bounded', n };
+  }
+  const quantile = studentQuantile((1 - confidence) / 2, units - 1) * Math.sqrt(units / (units - 1));
+  const rank = Math.floor(normalCdf(quantile) * (sorted.length + 1));
+  const lower = sorted[Math.max(0, rank - 1)]!;
+  const upper = sorted[Math.min(sorted.length - 1, sorted.length - rank)]!;
+  const method = clustered ? 'cluster bootstrap' : 'bootstrap';
   return { value, lower, upper, confidence, method, n };
 }
 
@@ -99,8 +114,10 @@ export function tournamentResult(parts: Parts): Tournament {
   const replicated = (statistic: (row: Float64Array) => number) =>
     Float64Array.from({ length: count }, (_, b) => statistic(all.subarray((b + 1) * models, (b + 2) * models)));
   const cost = (row: Float64Array) => row[minCrossEntropy]! - row[winner]!;
-  const paired = percentiles(cost(scores), replicated(cost), parts);
-  const difference = { ...paired, method: `paired ${paired.method}` };
+  const difference =
+    winner === minCrossEntropy
+      ? { value: 0, lower: 0, upper: 0, confidence: parts.confidence, method: 'the same model', n }
+      : bootstrapInterval(cost(scores), -1, replicated(cost), parts);
   const ladder = descend(parts);
   const result = {
     N,
@@ -111,8 +128,9 @@ export function tournamentResult(parts: Parts): Tournament {
     ladder,
     scores,
     scoreEstimates: names.map((_, i) =>
-      percentiles(
+      bootstrapInterval(
         scores[i]!,
+        0,
         replicated((row) => row[i]!),
         parts,
       ),

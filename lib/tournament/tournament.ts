@@ -90,7 +90,17 @@ export async function tournament(input: TournamentInput): Promise<Tournament | T
     const share = onProgress && { onProgress: (fraction: number) => onProgress((k + fraction) / Ns.length) };
     await runJob(addon().tournament, request, { ...input, ...share });
     results.push(
-      tournamentResult({ N, names, n, confidence, thresholds, clustered: !!input.clusters, crossEntropy, ...outputs }),
+      tournamentResult({
+        N,
+        names,
+        n,
+        units: units.count,
+        confidence,
+        thresholds,
+        clustered: !!input.clusters,
+        crossEntropy,
+        ...outputs,
+      }),
     );
   }
   return typeof input.N === 'number' ? results[0]! : results;
