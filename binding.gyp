@@ -15,7 +15,10 @@
         'MACOSX_DEPLOYMENT_TARGET': '12.0',
       },
       'msvs_settings': {
-        'VCCLCompilerTool': { 'AdditionalOptions': ['<@(covn_msvc_flags)'] },
+        'VCCLCompilerTool': {
+          'AdditionalOptions!': ['-std:c++17', '-std:c++20'],
+          'AdditionalOptions': ['<@(covn_msvc_flags)'],
+        },
       },
     },
   ],

@@ -9,10 +9,11 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 
-// Node's own headers lie beside the binary in every official distribution; with them nothing has to be downloaded.
+// Node's own headers lie beside the binary where Node was installed from its Unix archives; with them node-gyp has nothing
+// to download. Elsewhere (Windows) node-gyp fetches them once, as it does for every addon.
 const prefix = path.dirname(path.dirname(process.execPath));
 const hasHeaders = existsSync(path.join(prefix, 'include', 'node', 'node_api.h'));
-const configured = process.env.npm_config_nodedir ?? process.env.NODE_GYP_NODEDIR;
+const configured = process.env.npm_config_nodedir;
 
 const nodeGyp = path.join(path.dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
 // configure and build, not rebuild: objects that are still good stay.

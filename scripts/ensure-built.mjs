@@ -27,7 +27,7 @@ function newest(...files) {
   let time = 0;
   for (const file of files) {
     const stat = statSync(file);
-    if (!stat.isDirectory()) time = Math.max(time, stat.mtimeMs);
+    if (!stat.isDirectory()) time = file.endsWith('.md') ? time : Math.max(time, stat.mtimeMs);
     else time = Math.max(time, newest(...readdirSync(file).map((name) => path.join(file, name))));
   }
   return time;
@@ -41,7 +41,10 @@ const lockHash = createHash('sha256')
   .digest('hex');
 const stamp = at('node_modules', '.covn-lock');
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lockHash) {
-  run('installing packages', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--ignore-scripts']);
+  // The npm that runs this script, without a shell in between; by name where there is none.
+  const npm = process.env.npm_execpath;
+  const [command, ...first] = npm ? [process.execPath, npm] : ['npm'];
+  run('installing packages', command, [...first, 'ci', '--ignore-scripts']);
   writeFileSync(stamp, lockHash);
 }
 

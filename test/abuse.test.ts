@@ -72,7 +72,7 @@ const names = [
     'units',
     'unitCount',
   ],
-  ...['replicates', 'seed', 'winner', 'minCrossEntropy', 'scores', 'ladderScores', 'worstOpponent'],
+  ...['replicates', 'tailRank', 'seed', 'choices', 'choiceCounts', 'ladderScores', 'worstOpponent', 'limits'],
 ];
 
 /** A sound request, so that what is changed in it reaches past the first check. */
@@ -96,12 +96,13 @@ const soundTournament = () => ({
   units: Int32Array.of(0, 1, 2),
   unitCount: 3,
   replicates: 2,
+  tailRank: 1,
   seed: Uint32Array.of(0, 0),
-  winner: new Int32Array(3),
-  minCrossEntropy: new Int32Array(3),
-  scores: new Float64Array(6),
+  choices: new Int32Array(2),
+  choiceCounts: new Float64Array(4),
   ladderScores: new Float64Array(4),
   worstOpponent: new Int32Array(2),
+  limits: new Float64Array(6),
 });
 
 test('the addon, called with anything', () => {

@@ -60,6 +60,52 @@ describe('cancellation', () => {
     await expect(running).rejects.toThrow('stop');
   });
 
+  test('a small call is cancelled at once behind a large tournament', async () => {
+    const [models, n] = [20, 100_000];
+    const logProbs = Float64Array.from({ length: models * n }, (_, i) => -((i * 7919) % 1013) / 50);
+    const stop = new AbortController();
+    const large = tournament({ logProbs, models, N: 2, signal: stop.signal }).catch((reason) => reason);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const small = { logits: new Float32Array(8), vocab: 4, targets: new Int32Array(2) };
+    const controller = new AbortController();
+    const waiting = [];
+    // More calls than the workers can have begun.
+    for (let i = 0; i < 200; i++) waiting.push(scoreLogits(small, { signal: controller.signal }).catch((r) => r));
+    const before = performance.now();
+    controller.abort('no more');
+    expect((await Promise.all(waiting)).at(-1)).toBe('no more');
+    // Contract: 50 ms; the bound leaves room for a busy machine.
+    expect(performance.now() - before).toBeLessThan(500);
+    stop.abort('end');
+    expect(await large).toBe('end');
+  });
+
+  test('many calls may share a signal', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
+    const { signal } = new AbortController();
+    const small = { logits: new Float32Array(8), vocab: 4, targets: new Int32Array(2) };
+    await Promise.all(Array.from({ length: 50 }, () => scoreLogits(small, { signal })));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
+  test('a transferred input comes back with the reason', async () => {
+    const { logits, ...rest } = longInput();
+    const mine = new Float32Array(logits.length);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const options = {
+      ownership: 'transfer',
+      signal: controller.signal,
+      onProgress: () => controller.abort(reason),
+    } as const;
+    await expect(scoreLogits({ ...rest, logits: mine }, options)).rejects.toBe(reason);
+    expect((reason as Error & { returned?: { logits: Float32Array } }).returned!.logits.length).toBe(logits.length);
+  });
+
   test("an error thrown by onProgress is the call's", async () => {
     const running = scoreLogits(longInput(), {
       ownership: 'borrow',

@@ -109,6 +109,17 @@ describe('the same bits', () => {
     expect(logits).toEqual(input.logits);
   });
 
+  test('logits and targets may lie in one buffer', async () => {
+    const buffer = new ArrayBuffer(40);
+    const logits = new Float32Array(buffer, 0, 8);
+    logits.set([1, 2, 3, 4, 4, 3, 2, 1]);
+    const targets = new Int32Array(buffer, 32, 2);
+    targets.set([3, 0]);
+    const scores = await scoreLogits({ logits, vocab: 4, targets }, { ownership: 'transfer' });
+    expect(scores.sequence[0]).toBeCloseTo(2 * scoreRow([1, 2, 3, 4], 3).token, 6);
+    expect(scores.logits!.buffer.byteLength).toBe(40);
+  });
+
   test('whatever the caller does to a copied input meanwhile', async () => {
     const mine = { ...input, logits: input.logits.slice() as Float32Array, targets: input.targets.slice() };
     const running = scoreLogits(mine);

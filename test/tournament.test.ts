@@ -145,10 +145,58 @@ describe('tournament', () => {
     expect(t.difference.lower).toBeGreaterThan(0);
     expect(t.significant).toBe(true);
     expect([...t.selectionProbability]).toEqual([0, 1]);
-    // The percentile interval against the exact binomial it resamples: 0.05 +- 1.96 sqrt(0.05 * 0.95 / 2000).
-    expect(t.difference.lower).toBeCloseTo(0.05 - 0.00955, 2);
-    expect(t.difference.upper).toBeCloseTo(0.05 + 0.00955, 2);
+    // Near the binomial's normal interval, 0.05 +- 1.96 sqrt(0.05 * 0.95 / 2000).
+    expect(Math.abs(t.difference.lower - (0.05 - 0.00955))).toBeLessThan(0.0015);
+    expect(Math.abs(t.difference.upper - (0.05 + 0.00955))).toBeLessThan(0.0015);
     expect(JSON.parse(JSON.stringify(t))).toMatchObject({ winner: { model: 1, name: 'broad' }, significant: true });
+  });
+
+  test('does not claim to know what no response showed', async () => {
+    const one = await tournament({ logProbs: Float64Array.of(-1, -2), models: 2, N: 2 });
+    expect(one.scoreEstimates[0]).toMatchObject({ value: 0, lower: 0 });
+    expect(one.scoreEstimates[0]!.upper).toBeCloseTo(0.975, 12);
+    expect(one.scoreEstimates[1]).toMatchObject({ value: 1, upper: 1 });
+    expect(one.scoreEstimates[1]!.lower).toBeCloseTo(0.025, 12);
+    // No gap in 30 responses: 1 - 0.025^(1/30) may still be one (the exact binomial limit).
+    const logProbs = Float64Array.from({ length: 60 }, (_, i) => -1 - (i % 30));
+    const none = await tournament({ logProbs, models: 2, N: 2 });
+    expect(none.scoreEstimates[0]!.lower).toBe(0);
+    expect(none.scoreEstimates[0]!.upper).toBeCloseTo(1 - 0.025 ** (1 / 30), 9);
+    // A model that covers nothing of two responses is not significantly worse.
+    const two = await tournament({ logProbs: Float64Array.of(-9, -1, -1, -8.5), models: 2, N: 64 });
+    expect(two.significant).toBe(false);
+    const chosen = await tournament({ logProbs: Float64Array.of(-1, -1, -10, -10), models: 2, N: 2 });
+    expect(chosen.difference).toMatchObject({ value: 0, lower: 0, upper: 0, method: 'the same model' });
+  });
+
+  test('the interval of a score against the quantiles of the binomial that the bootstrap draws from', async () => {
+    // 1000 responses, 300 of them with a gap: a replicate's count is Binomial(1000, 0.3), and Student's t with 999 degrees
+    // of freedom asks for its quantiles at 0.0249; the exact interval is about as wide.
+    const gaps = Array.from({ length: 1000 }, (_, i) => (i % 10 < 3 ? -9 : -2));
+    const logProbs = Float64Array.from([...gaps, ...gaps.map(() => -2.5)]);
+    const input = { logProbs, models: 2, N: 4, bootstrap: 40_000 };
+    for (const [confidence, z] of [
+      [0.95, 1.96],
+      [0.8, 1.2816],
+      [0.999, 3.2905],
+    ] as const) {
+      const { scoreEstimates } = await tournament({ ...input, confidence });
+      const half = z * Math.sqrt((0.3 * 0.7) / 1000);
+      expect(Math.abs(0.3 - scoreEstimates[0]!.lower - half)).toBeLessThan(0.0025);
+      expect(Math.abs(scoreEstimates[0]!.upper - 0.3 - half)).toBeLessThan(0.0025);
+    }
+  });
+
+  test('hands back what was transferred', async () => {
+    const values = Float64Array.of(-1, -2, -3, -4);
+    for (const call of [tournament, pairwiseCoverage] as const) {
+      const logProbs = values.slice();
+      const result = (await call({ logProbs, models: 2, N: 2, ownership: 'transfer' } as never)) as {
+        logProbs?: object;
+      };
+      expect(logProbs.length).toBe(0);
+      expect(result.logProbs).toEqual(values);
+    }
   });
 
   test('two models alike: no difference, not significant', async () => {
@@ -225,6 +273,7 @@ describe('bad input', () => {
     for (const [more, code] of [
       [{ names: ['one'] }, 'ERR_COVN_SHAPE'],
       [{ bootstrap: 5 }, 'ERR_COVN_RANGE'],
+      [{ bootstrap: 1000, confidence: 0.9999 }, 'ERR_COVN_RANGE'],
       [{ seed: -1 }, 'ERR_COVN_RANGE'],
       [{ confidence: 1 }, 'ERR_COVN_RANGE'],
       [{ clusters: ['a'] }, 'ERR_COVN_SHAPE'],

@@ -100,13 +100,16 @@ export class CoverageAccumulator {
 
   /**
    * Adds everything that another accumulator has seen.
-   * @throws RangeError (ERR_COVN_SHAPE) where the thresholds differ
+   * @throws RangeError where the thresholds (ERR_COVN_SHAPE) or the confidences (ERR_COVN_RANGE) differ
    */
   merge(other: CoverageAccumulator): this {
     if (!(other instanceof CoverageAccumulator)) throw typeError('a CoverageAccumulator', 'other', other);
     const same = (N: number, i: number): boolean => N === this.thresholds[i];
     if (other.thresholds.length !== this.thresholds.length || !other.thresholds.every(same)) {
       throw shapeError(`thresholds ${this.thresholds.join(', ')}`, 'other', other.thresholds.join(', '));
+    }
+    if (other.confidence !== this.confidence) {
+      throw rangeError(`an accumulator of confidence ${this.confidence}`, 'other', other.confidence);
     }
     const [a, b] = [this.#n - this.#infinite, other.#n - other.#infinite];
     if (b > 0) {
@@ -244,6 +247,10 @@ class ThresholdSurvival implements Survival {
 
   estimate(count: number): Estimate {
     return proportionEstimate(count, this.n, this.confidence);
+  }
+
+  hull(i: number, j: number): { lower: number; upper: number } {
+    return { lower: this.estimate(this.count(j)).lower, upper: this.estimate(this.count(i)).upper };
   }
 
   kl(): Estimate {

@@ -44,15 +44,16 @@ export interface CoverageReport {
  * better. Made by `coverageProfile` or `CoverageAccumulator.profile`.
  */
 export class CoverageProfile {
-  /** Number of responses. */
+  /** Number of responses (of positive weight). */
   readonly n: number;
   /** Nominal confidence level of every interval. */
   readonly confidence: number;
   /**
    * Half-width of the simultaneous band, sqrt(log(2 / (1 - confidence)) / (2 n)) (Dvoretzky-Kiefer-Wolfowitz with
-   * Massart's constant), at most 1: with the stated confidence it holds Cov_N for all N at once. For clusters n is the
-   * effective number of clusters (sum m_g)^2 / sum m_g^2, which supposes the responses of a prompt to be alike and so is
-   * conservative; for weights it is Kish's effective number (sum w)^2 / sum w^2.
+   * Massart's constant), at most 1: with the stated confidence it holds Cov_N for all N at once. This is a theorem for
+   * independent unweighted responses. With clusters n is Kish's effective number of clusters, (sum W_g)^2 / sum W_g^2,
+   * W_g the weight of a cluster (its size), as if its responses were all alike; with weights alone it is
+   * (sum w)^2 / sum w^2. Where these differ the band is an approximation (docs/estimates.md has its measured coverage).
    */
   readonly band: number;
   readonly #survival: Survival;
@@ -100,17 +101,22 @@ export class CoverageProfile {
 
   /**
    * The smallest N, as an infimum, with Cov_N <= coverage: the number of draws at which all but this share of pi_D is
-   * covered. The interval inverts the pointwise intervals of Cov_N (without clusters or weights: two order statistics). An
-   * accumulator gives thresholds: `value` and `upper` are the first that reach it, `lower` the last that cannot.
+   * covered. The interval inverts the pointwise intervals of `at`: below `lower` all of their lower limits exceed
+   * `coverage`, beyond `upper` none of their upper limits does. (With clusters or weights the limits do not fall steadily
+   * with N; without, the ends are two order statistics.) An accumulator gives thresholds: `value` and `upper` are the first
+   * that reach it, `lower` the last that cannot.
    * @param coverage in [0, 1]
    * @returns N >= 1; Infinity where no N is enough, or none is known to be
    */
   inverse(coverage: number): Estimate {
     checkNumber(coverage, 'coverage', 0, 1);
     const s = this.#survival;
-    const value = this.#firstPosition((count) => s.share(count) <= coverage);
-    const low = this.#firstPosition((count) => s.estimate(count).lower <= coverage);
-    const high = this.#firstPosition((count) => s.estimate(count).upper <= coverage);
+    const last = s.positions - 1;
+    const value = firstOf(0, last, (_, j) => s.share(s.count(j)) <= coverage) ?? s.positions;
+    const low = firstOf(0, last, (i, j) => s.hull(i, j).lower <= coverage) ?? s.positions;
+    // From the end backwards: positions mirrored.
+    const back = firstOf(0, last, (i, j) => s.hull(last - j, last - i).upper > coverage);
+    const high = back === undefined ? 0 : s.positions - back;
     const place = (k: number): number => (k < s.positions ? s.M(k) : Number.POSITIVE_INFINITY);
     const lower = s.whole ? place(low) : low === 0 ? 1 : place(low - 1);
     const { method } = s.estimate(0);
@@ -178,19 +184,14 @@ export class CoverageProfile {
     const { value, k } = minimise(this.#survival, bound);
     return { upper: Math.min(1, value), M: k < 0 ? Number.POSITIVE_INFINITY : this.#survival.M(k) };
   }
+}
 
-  /** The first position whose count satisfies a condition that, once true, stays true; the number of positions if none. */
-  #firstPosition(condition: (count: number) => boolean): number {
-    const s = this.#survival;
-    let low = 0;
-    let high = s.positions;
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      if (condition(s.count(middle))) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  }
+/** The first k in i .. j that holds(k, k); `holds(i, j)` may be false only where no k in i .. j has it. */
+function firstOf(i: number, j: number, holds: (i: number, j: number) => boolean): number | undefined {
+  if (!holds(i, j)) return undefined;
+  if (i === j) return i;
+  const middle = Math.floor((i + j) / 2);
+  return firstOf(i, middle, holds) ?? firstOf(middle + 1, j, holds);
 }
 
 /**

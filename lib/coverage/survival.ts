@@ -2,12 +2,17 @@ import { nonFiniteError, shapeError } from '../errors.ts';
 import {
   type ClusterDesign,
   checkConfidence,
-  checkWeights,
   clusterDesign,
-  clusterIds,
+  degreesFactor,
   type Estimate,
   type EstimateOptions,
+  effectiveSize,
+  exactLimits,
+  type GroupedRows,
+  groupedRows,
+  HitSums,
   meanEstimate,
+  type ProportionSums,
   proportionEstimate,
   sumsProportion,
 } from '../estimate/index.ts';
@@ -19,7 +24,7 @@ import { checkKnownKeys, checkNumberList, checkObject, type NumberList } from '.
  * left ends, where the step's value is reached just after M_k); an accumulator knows its thresholds.
  */
 export interface Survival {
-  /** Number of observations. */
+  /** Number of observations (of positive weight). */
   readonly n: number;
   /** Number of clusters, where observations came in clusters. */
   readonly clusters?: number;
@@ -45,13 +50,15 @@ export interface Survival {
   share(count: number): number;
   /** The same with its pointwise interval. */
   estimate(count: number): Estimate;
+  /** Limits that the intervals at positions i <= k <= j do not leave; for i = j that interval's own. */
+  hull(i: number, j: number): { lower: number; upper: number };
   /** Mean log ratio. */
   kl(): Estimate;
 }
 
 /** Options of `coverageProfile`. */
 export interface CoverageOptions extends EstimateOptions {
-  /** Weights [n], finite, >= 0, not all 0 (importance or class weights). */
+  /** Weights [n], finite, >= 0, not all 0 (importance or class weights). Responses of weight 0 change nothing. */
   readonly weights?: NumberList;
 }
 
@@ -89,6 +96,8 @@ export function countUpTo(sorted: ArrayLike<number>, x: number): number {
 /** Clusters and weights of the observations, in the order of the sorted log ratios. */
 interface Grouping {
   readonly design: ClusterDesign;
+  /** `degreesFactor` of the design. */
+  readonly factor: number;
   /** Running sums over the observations from the largest down, [n + 1]; see `ProportionSums`. */
   readonly hit: Float64Array;
   readonly hitSquares: Float64Array;
@@ -115,12 +124,14 @@ export class SampleSurvival implements Survival {
     const list = checkNumberList(logRatios, 'logRatios');
     checkObject(options, 'options');
     checkKnownKeys(options, ['confidence', 'clusters', 'weights'], 'options');
-    this.n = list.length;
-    if (this.n === 0) throw shapeError('at least 1 log ratio', 'logRatios', '0');
-    for (let i = 0; i < this.n; i++) checkLogRatio(list[i], `logRatios[${i}]`);
+    if (list.length === 0) throw shapeError('at least 1 log ratio', 'logRatios', '0');
+    for (let i = 0; i < list.length; i++) checkLogRatio(list[i], `logRatios[${i}]`);
     this.confidence = checkConfidence(options.confidence);
-    this.#sorted = Float64Array.from(list).sort();
-    this.#grouping = groupSorted(list, this.#sorted, options);
+    const plain = options.clusters === undefined && options.weights === undefined;
+    const rows = plain ? undefined : groupedRows(list, options);
+    this.#sorted = Float64Array.from(rows?.values ?? list).sort();
+    this.n = this.#sorted.length;
+    this.#grouping = rows && groupSorted(rows, this.#sorted, options, this.confidence);
     this.effective = this.#grouping?.design.effective ?? this.n;
     if (options.clusters !== undefined && this.#grouping) this.clusters = this.#grouping.design.clusters;
     this.#first = countBelow(this.#sorted, 0);
@@ -158,9 +169,19 @@ export class SampleSurvival implements Survival {
 
   estimate(count: number): Estimate {
     if (this.#grouping === undefined) return proportionEstimate(count, this.n, this.confidence);
-    const { design, hit, hitSquares, cross, squares } = this.#grouping;
-    const sums = { hit: hit[count]!, hitSquares: hitSquares[count]!, cross: cross[count]!, squares };
-    return sumsProportion(sums, design, this.n, this.confidence);
+    return sumsProportion(sumsAt(this.#grouping, count), this.#grouping.design, this.confidence);
+  }
+
+  /** With clusters the interval of a smaller count may reach higher; the smallest effective size bounds them all. */
+  hull(i: number, j: number): { lower: number; upper: number } {
+    const [few, many] = [this.count(j), this.count(i)];
+    const grouping = this.#grouping;
+    if (grouping === undefined) return { lower: this.estimate(few).lower, upper: this.estimate(many).upper };
+    const { design, factor } = grouping;
+    let size = Number.POSITIVE_INFINITY;
+    for (let c = few; c <= many; c++) size = Math.min(size, effectiveSize(sumsAt(grouping, c), design, factor));
+    const limits = (count: number) => exactLimits(this.share(count) * size, size, this.confidence);
+    return { lower: limits(few).lower, upper: limits(many).upper };
   }
 
   kl(): Estimate {
@@ -168,39 +189,40 @@ export class SampleSurvival implements Survival {
   }
 }
 
+function sumsAt({ hit, hitSquares, cross, squares }: Grouping, count: number): ProportionSums {
+  const total = hit[hit.length - 1]!;
+  return { hit: hit[count]!, total, hitSquares: hitSquares[count]!, cross: cross[count]!, squares };
+}
+
 /** Brings clusters and weights into sorted order and sums them from the largest log ratio down. */
-function groupSorted(list: NumberList, sorted: Float64Array, options: CoverageOptions): Grouping | undefined {
-  if (options.clusters === undefined && options.weights === undefined) return undefined;
-  const n = list.length;
-  const weights =
-    options.weights === undefined
-      ? new Float64Array(n).fill(1)
-      : checkWeights(checkNumberList(options.weights, 'weights'), n);
-  const own = options.clusters === undefined;
-  const groups = own ? { ids: Int32Array.from(weights, (_, i) => i), count: n } : clusterIds(options.clusters, n);
+function groupSorted(
+  { values, weights, groups }: GroupedRows,
+  sorted: Float64Array,
+  options: CoverageOptions,
+  confidence: number,
+): Grouping {
+  const n = sorted.length;
   const design = clusterDesign(weights, groups);
   // Each observation's place among equals is next free: cheaper than sorting indices with a comparator.
   const used = new Int32Array(n);
   const id = new Int32Array(n);
   const weight = new Float64Array(n);
   for (let i = 0; i < n; i++) {
-    const start = countBelow(sorted, list[i]!);
+    const start = countBelow(sorted, values[i]!);
     const place = start + used[start]!++;
     id[place] = groups.ids[i]!;
     weight[place] = weights[i]!;
   }
   const [hit, hitSquares, cross] = [new Float64Array(n + 1), new Float64Array(n + 1), new Float64Array(n + 1)];
-  const inside = new Float64Array(groups.count);
-  for (let c = 0; c < n; c++) {
-    const g = id[n - 1 - c]!;
-    const w = weight[n - 1 - c]!;
-    const before = inside[g]!;
-    const factor = design.factors[g]!;
-    inside[g] = before + w;
-    hit[c + 1] = hit[c]! + w;
-    hitSquares[c + 1] = hitSquares[c]! + factor * w * (2 * before + w);
-    cross[c + 1] = cross[c]! + factor * w * design.sizes[g]!;
+  const running = new HitSums(design);
+  for (let c = 1; c <= n; c++) {
+    running.add(id[n - c]!, weight[n - c]!);
+    hit[c] = running.hit;
+    hitSquares[c] = running.hitSquares;
+    cross[c] = running.cross;
   }
-  const mean = { ...(own ? {} : { clusters: id }), ...(options.weights === undefined ? {} : { weights: weight }) };
-  return { design: { ...design, total: hit[n]! }, hit, hitSquares, cross, squares: cross[n]!, mean };
+  const clusters = options.clusters === undefined ? {} : { clusters: id };
+  const mean = { ...clusters, ...(options.weights === undefined ? {} : { weights: weight }) };
+  const factor = degreesFactor(design, confidence);
+  return { design, factor, hit, hitSquares, cross, squares: running.squares, mean };
 }

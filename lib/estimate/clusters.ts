@@ -1,5 +1,5 @@
 import { rangeError, shapeError, typeError } from '../errors.ts';
-import type { NumberList } from '../validate.ts';
+import { checkNumberList, type NumberList } from '../validate.ts';
 
 /** Which cluster each observation belongs to. */
 export interface ClusterIds {
@@ -59,6 +59,43 @@ export function checkWeights(weights: NumberList, n: number): Float64Array {
   return copy;
 }
 
+/** Observations of positive weight, with their weights and clusters. */
+export interface GroupedRows {
+  /** [rows] */
+  readonly values: NumberList;
+  /** [rows], > 0 */
+  readonly weights: Float64Array;
+  /** Clusters of the rows; each row its own where no labels were given. */
+  readonly groups: ClusterIds;
+}
+
+/**
+ * Checks clusters and weights of the values [n], and leaves out the observations of weight 0: they count nowhere, neither
+ * as observations nor as clusters.
+ *
+ * @throws TypeError or RangeError as `clusterIds` and `checkWeights` do
+ */
+export function groupedRows(
+  values: NumberList,
+  { clusters, weights }: { readonly clusters?: NumberList | readonly string[]; readonly weights?: NumberList },
+): GroupedRows {
+  const n = values.length;
+  const all =
+    weights === undefined ? new Float64Array(n).fill(1) : checkWeights(checkNumberList(weights, 'weights'), n);
+  const order = Int32Array.from(all, (_, i) => i);
+  const groups = clusters === undefined ? { ids: order, count: n } : clusterIds(clusters, n);
+  const rows = order.filter((i) => all[i]! > 0);
+  if (rows.length === n) return { values, weights: all, groups };
+  return {
+    values: Float64Array.from(rows, (i) => values[i]!),
+    weights: Float64Array.from(rows, (i) => all[i]!),
+    groups: clusterIds(
+      Int32Array.from(rows, (i) => groups.ids[i]!),
+      rows.length,
+    ),
+  };
+}
+
 /** Sums of the values [n] in each of `count` clusters. */
 export function groupSums(values: NumberList, { ids, count }: ClusterIds): Float64Array {
   const sums = new Float64Array(count);
@@ -68,6 +105,8 @@ export function groupSums(values: NumberList, { ids, count }: ClusterIds): Float
 
 /** What the sizes of the clusters alone say about a ratio mean sum(w y) / sum(w). */
 export interface ClusterDesign {
+  /** Number of observations of positive weight. */
+  readonly n: number;
   /** Number of clusters of positive weight. */
   readonly clusters: number;
   /** Weight of each cluster, W_g. */
@@ -82,6 +121,8 @@ export interface ClusterDesign {
   readonly proportionDf: number;
   /** Kish's effective number of clusters, (sum W_g)^2 / sum W_g^2. */
   readonly effective: number;
+  /** Kish's effective number of observations, (sum w)^2 / sum w^2; n where all weights are equal. */
+  readonly observations: number;
 }
 
 /**
@@ -115,7 +156,9 @@ export function clusterDesign(weights: Float64Array, groups: ClusterIds): Cluste
     return exact > 1 ? Math.min(exact, clusters - 1) : 1;
   };
   const effective = 1 / shares.reduce((sum, h) => sum + h * h, 0);
-  return { clusters, sizes, total, factors, meanDf: df(1), proportionDf: df(0.1), effective };
+  const observations = 1 / squares.reduce((sum, square) => sum + square / total / total, 0);
+  const n = weights.reduce((count, w) => count + (w > 0 ? 1 : 0), 0);
+  return { n, clusters, sizes, total, factors, meanDf: df(1), proportionDf: df(0.1), effective, observations };
 }
 
 /**

@@ -8,6 +8,8 @@ export {
   checkWeights,
   clusterDesign,
   clusterIds,
+  type GroupedRows,
+  groupedRows,
   groupSums,
 } from './clusters.ts';
 export { infiniteEstimate, type MeanOptions, meanEstimate, tEstimate, undefinedEstimate } from './mean.ts';
@@ -15,7 +17,10 @@ export { PhiloxStream, philox } from './philox.ts';
 export {
   checkConfidence,
   clusteredProportion,
+  degreesFactor,
+  effectiveSize,
   exactLimits,
+  HitSums,
   type ProportionSums,
   proportionEstimate,
   sumsProportion,

@@ -1,9 +1,9 @@
 import { nonFiniteError, rangeError, shapeError, typeError } from '../errors.ts';
 import { checkInteger, checkNumberList, type NumberList } from '../validate.ts';
 import { bcaLimits } from './bootstrap.ts';
-import { checkSeveralClusters, checkWeights, clusterDesign, clusterIds, groupSums } from './clusters.ts';
-import { checkConfidence, exactLimits } from './proportion.ts';
-import { studentQuantile } from './special.ts';
+import { checkSeveralClusters, clusterDesign, type GroupedRows, groupedRows, groupSums } from './clusters.ts';
+import { checkConfidence } from './proportion.ts';
+import { normalQuantile, studentQuantile } from './special.ts';
 import type { Estimate, EstimateOptions } from './types.ts';
 
 /** Options of `meanEstimate`. */
@@ -12,11 +12,14 @@ export interface MeanOptions extends EstimateOptions {
   readonly method?: 'auto' | 't' | 'bca';
   /** Weights [n], finite, >= 0, not all 0: the weighted mean, with a linearised variance. */
   readonly weights?: NumberList;
-  /** Ends that the values cannot leave, in their own unit: refuses values outside and clips the interval to them. */
+  /**
+   * Ends that the values cannot leave, in their own unit: refuses values outside, clips the interval to them, and widens
+   * it by what a rare value that the sample missed could change.
+   */
   readonly range?: readonly [number, number];
   /** Seed of the bootstrap, whole, in [0, 2^53). Default 0. */
   readonly seed?: number;
-  /** Number of bootstrap resamples. Default 2000. */
+  /** Number of bootstrap resamples, >= 100 and >= 2 / (1 - confidence). Default 2000, or more where that asks for it. */
   readonly resamples?: number;
 }
 
@@ -48,46 +51,83 @@ export function infiniteEstimate(confidence: number, n: number): Estimate {
 /**
  * A mean with its confidence interval.
  *
- * - Independent values: Student's t for n >= 30, else (or with `method: 'bca'`) the BCa bootstrap.
+ * - Independent values: Student's t for n >= 30, else (or with `method: 'bca'`) the BCa bootstrap, whose distances from
+ *   the mean are stretched by sqrt(n / (n - 1)) t_{n-1} / z: resamples of few values vary too little.
  * - `clusters` or `weights`: the ratio mean sum(w x) / sum(w) with the CR2 linearised variance and Satterthwaite degrees
  *   of freedom (Bell & McCaffrey 2002), method 'cluster-t' ('weighted-t' without clusters); `method: 'bca'` resamples
- *   whole clusters.
+ *   whole clusters. Observations of weight 0 change nothing; `n` counts the others.
  * - A value of +Infinity makes value, lower and upper +Infinity (the caller decides whether that is allowed).
  * - n = 1 without `range`: the interval is (-Infinity, Infinity), method 'undefined (n = 1)'.
- * - `range` and no variation in the sample (all problems solved, say): a zero width would be false, so the interval is
- *   Clopper-Pearson's at hits = n (x - a) / (b - a) of n (of the effective number of clusters), method 'bounded'. At the
- *   ends of the range it is exact for any distribution on it: P(all values are b) <= mean^n.
+ * - `range` [a, b]: a sample of n units misses a value that is drawn with probability q = 1 - ((1 - confidence) / 2)^(1/n)
+ *   or more only with probability (1 - confidence) / 2. So the interval holds at least (1 - q) value + q a and
+ *   (1 - q) value + q b, whatever the spread seen (for clusters n is their effective number). Where nothing varies (all
+ *   problems solved, say) this alone is the interval, method 'bounded': exact for any distribution on the range.
  *
  * @param values observations [n], n >= 1, in any unit
  * @param name what errors call the values
  * @throws CovnError ERR_COVN_NON_FINITE for NaN or -Infinity; RangeError for no values, values outside `range`, a single
- *   cluster, labels or weights of another length
+ *   cluster, labels or weights of another length, too few resamples
  */
 export function meanEstimate(values: NumberList, options: MeanOptions = {}, name = 'values'): Estimate {
-  const n = checkNumberList(values, name).length;
-  if (n === 0) throw shapeError('at least 1 value', name, '0');
+  const all = checkNumberList(values, name);
+  if (all.length === 0) throw shapeError('at least 1 value', name, '0');
   const confidence = checkConfidence(options.confidence);
-  const { method = 'auto', range, seed = 0, resamples = 2000 } = options;
+  const { method = 'auto', range, seed = 0 } = options;
   if (!['auto', 't', 'bca'].includes(method)) throw typeError("'auto', 't' or 'bca'", 'method', method);
   checkInteger(seed, 'seed', 0);
-  checkInteger(resamples, 'resamples', 1, 2 ** 32);
-  checkValues(values, range, name);
-  const design = checkDesign(values, options);
-  if (hasInfinite(values, design?.weights)) return infiniteEstimate(confidence, n);
-  const moments = design === undefined ? plainMoments(values) : clusterMoments(values, design);
-  if (range !== undefined && (n === 1 || moments.error === 0)) return boundedEstimate(moments, range, confidence, n);
-  if (n === 1) return undefinedEstimate(moments.value, confidence);
+  if (options.resamples !== undefined) checkInteger(options.resamples, 'resamples', 100, 2 ** 32);
+  checkValues(all, range, name);
+  const rows = checkDesign(all, options);
+  const kept = rows?.values ?? all;
+  const n = kept.length;
+  const design = n > 1 ? rows : undefined;
+  if (hasInfinite(kept)) return infiniteEstimate(confidence, n);
+  const moments = design === undefined ? plainMoments(kept) : clusterMoments(design);
+  if (n === 1 || (range !== undefined && moments.error === 0)) {
+    if (range === undefined) return undefinedEstimate(moments.value, confidence);
+    const { value } = moments;
+    const point = { value, lower: value, upper: value, confidence, method: 'bounded', n };
+    return allowRare(point, moments.units, range);
+  }
   let estimate: Estimate;
   if (method === 'bca' || (method === 'auto' && design === undefined && n < 30)) {
-    const { totals, sizes } = design === undefined ? unitSizes(values) : clusterTotals(values, design);
+    const { totals, sizes } = design === undefined ? unitSizes(kept) : clusterTotals(design);
+    const resamples = enoughResamples(options.resamples, confidence);
     const limits = bcaLimits(totals, sizes, { confidence, seed, resamples });
-    estimate = { value: moments.value, ...limits, confidence, method: 'bca', n };
+    estimate = { ...stretch(limits, moments, confidence), confidence, method: 'bca', n };
   } else {
     const label = design === undefined ? 't' : options.clusters === undefined ? 'weighted-t' : 'cluster-t';
     estimate = tEstimate(moments.value, moments.error, moments.df, confidence, n, label);
   }
-  if (range === undefined) return estimate;
-  return { ...estimate, lower: Math.max(estimate.lower, range[0]), upper: Math.min(estimate.upper, range[1]) };
+  return range === undefined ? estimate : allowRare(estimate, moments.units, range);
+}
+
+/** The given number of resamples, checked against the confidence: each tail needs at least one of them. */
+function enoughResamples(resamples: number | undefined, confidence: number): number {
+  const least = Math.ceil((2 / (1 - confidence)) * (1 - 1e-12)); // 1 - 0.95 rounds to less than 0.05
+  const number = resamples ?? Math.max(2000, Math.min(least, 1_000_000));
+  if (number < least) throw rangeError(`at least ${least} (2 / (1 - confidence))`, 'resamples', number);
+  return number;
+}
+
+/**
+ * Limits of the bootstrap moved from the mean by sqrt((df + 1) / df) t_df / z: the variance of a resample lacks n / (n - 1),
+ * and its tails are the normal's. The factor is Hesterberg's (2015, The American Statistician 69:371-386), who widens the
+ * percentiles by it; at n = 2 all of them lie between the two values, which hold the mean half of the time.
+ */
+function stretch(limits: { lower: number; upper: number }, { value, df }: Moments, confidence: number) {
+  const tail = (1 - confidence) / 2;
+  const factor = (Math.sqrt((df + 1) / df) * studentQuantile(tail, df)) / normalQuantile(tail);
+  return { value, lower: value + factor * (limits.lower - value), upper: value + factor * (limits.upper - value) };
+}
+
+/** The interval within the range, widened by what a rare value that the sample missed could change; see `meanEstimate`. */
+function allowRare(estimate: Estimate, units: number, [a, b]: readonly [number, number]): Estimate {
+  const { value, confidence } = estimate;
+  const q = -Math.expm1(Math.log((1 - confidence) / 2) / units);
+  const lower = Math.min(estimate.lower, value - q * (value - a));
+  const upper = Math.max(estimate.upper, value + q * (b - value));
+  return { ...estimate, lower: Math.max(a, lower), upper: Math.min(b, upper) };
 }
 
 /** Refuses NaN, -Infinity and values outside the range. */
@@ -106,28 +146,17 @@ function checkValues(values: NumberList, range: readonly [number, number] | unde
   }
 }
 
-/** Whether a value of positive weight is +Infinity. */
-function hasInfinite(values: NumberList, weights?: Float64Array): boolean {
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] === Number.POSITIVE_INFINITY && weights?.[i] !== 0) return true;
-  }
+function hasInfinite(values: NumberList): boolean {
+  for (let i = 0; i < values.length; i++) if (values[i] === Number.POSITIVE_INFINITY) return true;
   return false;
 }
 
-/** Cluster of each observation and its weight; undefined for independent unweighted observations. */
-interface Grouping {
-  readonly groups: ReturnType<typeof clusterIds>;
-  readonly weights: Float64Array;
-}
-
-function checkDesign(values: NumberList, { clusters, weights }: MeanOptions): Grouping | undefined {
-  const n = values.length;
-  if (clusters === undefined && weights === undefined) return undefined;
-  const checked = weights === undefined ? new Float64Array(n).fill(1) : checkWeights(weights, n);
-  const groups =
-    clusters === undefined ? { ids: Int32Array.from(checked, (_, i) => i), count: n } : clusterIds(clusters, n);
-  if (n > 1) checkSeveralClusters(groups.count);
-  return n > 1 ? { groups, weights: checked } : undefined;
+/** Rows, clusters and weights; undefined for independent unweighted observations. */
+function checkDesign(values: NumberList, options: MeanOptions): GroupedRows | undefined {
+  if (options.clusters === undefined && options.weights === undefined) return undefined;
+  const rows = groupedRows(values, options);
+  if (rows.values.length > 1) checkSeveralClusters(rows.groups.count);
+  return rows;
 }
 
 /** A mean, its standard error, that error's degrees of freedom, and the number of independent units it is worth. */
@@ -150,16 +179,16 @@ function plainMoments(values: NumberList): Moments {
   return { value, error: Math.sqrt(squares / (n - 1) / n), df: n - 1, units: n };
 }
 
-function clusterMoments(values: NumberList, { groups, weights }: Grouping): Moments {
+function clusterMoments({ values, groups, weights }: GroupedRows): Moments {
   const { total, factors, meanDf, effective } = clusterDesign(weights, groups);
   let value = 0;
   let seen = 0;
   for (let i = 0; i < weights.length; i++) {
     seen += weights[i]!;
-    if (weights[i]! > 0) value += (values[i]! - value) * (weights[i]! / seen);
+    value += (values[i]! - value) * (weights[i]! / seen);
   }
   const residuals = groupSums(
-    weights.map((w, i) => (w === 0 ? 0 : w * (values[i]! - value))),
+    weights.map((w, i) => w * (values[i]! - value)),
     groups,
   );
   let squares = 0;
@@ -171,22 +200,10 @@ function unitSizes(values: NumberList): { totals: NumberList; sizes: NumberList 
   return { totals: values, sizes: new Float64Array(values.length).fill(1) };
 }
 
-function clusterTotals(values: NumberList, { groups, weights }: Grouping): { totals: NumberList; sizes: NumberList } {
+function clusterTotals({ values, groups, weights }: GroupedRows): { totals: NumberList; sizes: NumberList } {
   const totals = groupSums(
-    weights.map((w, i) => (w === 0 ? 0 : w * values[i]!)),
+    weights.map((w, i) => w * values[i]!),
     groups,
   );
   return { totals, sizes: groupSums(weights, groups) };
-}
-
-/** The interval of a sample without variation on a known range; see `meanEstimate`. */
-function boundedEstimate(
-  { value, units }: Moments,
-  [a, b]: readonly [number, number],
-  confidence: number,
-  n: number,
-): Estimate {
-  const scale = b - a;
-  const { lower, upper } = exactLimits(((value - a) / scale) * units, units, confidence);
-  return { value, lower: a + lower * scale, upper: a + upper * scale, confidence, method: 'bounded', n };
 }

@@ -68,9 +68,9 @@ export class PhiloxStream {
     return Math.floor((this.next() * n) / 2 ** 32);
   }
 
-  /** A uniform in the open interval (0, 1), of 53 bits. */
+  /** A uniform in the open interval (0, 1), of 52 bits: with one more the largest would round to 1. */
   uniform(): number {
     const high = this.next() >>> 6;
-    return (high * 2 ** 27 + (this.next() >>> 5) + 0.5) / 2 ** 53;
+    return (high * 2 ** 26 + (this.next() >>> 6) + 0.5) / 2 ** 52;
   }
 }

@@ -1,6 +1,6 @@
 import { rangeError, shapeError } from '../errors.ts';
 import { checkInteger, checkNumber, checkNumberList, type NumberList } from '../validate.ts';
-import { type ClusterDesign, checkWeights, clusterDesign, clusterIds, groupSums } from './clusters.ts';
+import { type ClusterDesign, clusterDesign, groupedRows } from './clusters.ts';
 import { betaQuantile, studentQuantile } from './special.ts';
 import type { Estimate, EstimateOptions } from './types.ts';
 
@@ -39,6 +39,8 @@ export function proportionEstimate(hits: number, n: number, confidence = 0.95): 
 export interface ProportionSums {
   /** Sum of H_g. */
   readonly hit: number;
+  /** Sum of W_g, taken in the same order as `hit`, so that all hits give exactly 1. */
+  readonly total: number;
   /** Sum of factors_g H_g^2, factors of `ClusterDesign`. */
   readonly hitSquares: number;
   /** Sum of factors_g H_g W_g. */
@@ -47,29 +49,66 @@ export interface ProportionSums {
   readonly squares: number;
 }
 
-/**
- * A clustered or weighted proportion with Korn & Graubard's interval (1998, Survey Methodology 24:193-201): the
- * Clopper-Pearson limits at the effective sample size p (1 - p) / var(p), times (t_{n-1} / t_df)^2 for the degrees of
- * freedom that the clusters give, and at most n. Where no observation or every one is a hit, the data say nothing about
- * how alike the members of a cluster are, so the effective sample size is the effective number of clusters (the
- * worst case, a hit shared by all of a cluster).
- */
-export function sumsProportion(sums: ProportionSums, design: ClusterDesign, n: number, confidence: number): Estimate {
-  const method = 'korn-graubard';
-  const value = Math.min(1, sums.hit / design.total);
-  if (value === 0 || value === 1) {
-    return { value, ...exactLimits(value * design.effective, design.effective, confidence), confidence, method, n };
+/** Running sums over observations that become hits one after another. */
+export class HitSums {
+  hit = 0;
+  hitSquares = 0;
+  cross = 0;
+  readonly squares: number;
+  readonly #design: ClusterDesign;
+  /** Hit weight so far in each cluster. */
+  readonly #inside: Float64Array;
+
+  constructor(design: ClusterDesign) {
+    this.#design = design;
+    this.#inside = new Float64Array(design.sizes.length);
+    this.squares = design.sizes.reduce((sum, size, g) => sum + design.factors[g]! * size * size, 0);
   }
-  const quadratic = sums.hitSquares - 2 * value * sums.cross + value * value * sums.squares;
-  const variance = Math.max(0, quadratic) / design.total ** 2;
+
+  /** One more hit, of weight w in cluster g. */
+  add(g: number, w: number): void {
+    const { factors, sizes } = this.#design;
+    const before = this.#inside[g]!;
+    this.#inside[g] = before + w;
+    this.hit += w;
+    this.hitSquares += factors[g]! * w * (2 * before + w);
+    this.cross += factors[g]! * w * sizes[g]!;
+  }
+}
+
+/** Korn & Graubard's (t_{n-1} / t_df)^2, by which fewer degrees of freedom than n - 1 shrink the effective sample size. */
+export function degreesFactor(design: ClusterDesign, confidence: number): number {
   const tail = (1 - confidence) / 2;
-  const ratio = studentQuantile(tail, n - 1) / studentQuantile(tail, design.proportionDf);
-  const size = Math.min(n, ((value * (1 - value)) / variance) * ratio * ratio);
-  return { value, ...exactLimits(value * size, size, confidence), confidence, method, n };
+  return (studentQuantile(tail, design.n - 1) / studentQuantile(tail, design.proportionDf)) ** 2;
 }
 
 /**
- * The proportion of hits among dependent or weighted observations (method 'korn-graubard').
+ * Korn & Graubard's effective sample size: p (1 - p) / var(p), times the `degreesFactor`, and at most Kish's effective
+ * number of observations (n for equal weights). Where no observation or every one is a hit, the data say nothing about
+ * how alike the members of a cluster are, so it is the effective number of clusters (the worst case, a hit shared by
+ * all of a cluster).
+ */
+export function effectiveSize(sums: ProportionSums, design: ClusterDesign, factor: number): number {
+  const p = sums.hit / sums.total;
+  if (p <= 0 || p >= 1) return design.effective;
+  const quadratic = sums.hitSquares - 2 * p * sums.cross + p * p * sums.squares;
+  const variance = Math.max(0, quadratic) / sums.total ** 2;
+  return Math.min(design.observations, ((p * (1 - p)) / variance) * factor);
+}
+
+/**
+ * A clustered or weighted proportion with Korn & Graubard's interval (1998, Survey Methodology 24:193-201): the
+ * Clopper-Pearson limits at the `effectiveSize`. `n` is the number of observations of positive weight.
+ */
+export function sumsProportion(sums: ProportionSums, design: ClusterDesign, confidence: number): Estimate {
+  const value = Math.min(1, sums.hit / sums.total);
+  const size = effectiveSize(sums, design, degreesFactor(design, confidence));
+  return { value, ...exactLimits(value * size, size, confidence), confidence, method: 'korn-graubard', n: design.n };
+}
+
+/**
+ * The proportion of hits among dependent or weighted observations (method 'korn-graubard'). Observations of weight 0
+ * change nothing.
  *
  * @param hits one entry per observation [n], 0 or 1
  * @param options `clusters` labels [n] (at least 2 different ones), `weights` [n] (finite, >= 0, not all 0), `confidence`
@@ -83,20 +122,14 @@ export function clusteredProportion(
   if (n === 0) throw shapeError('at least 1 observation', 'hits', '0');
   const confidence = checkConfidence(options.confidence);
   for (let i = 0; i < n; i++) if (hits[i] !== 0 && hits[i] !== 1) throw rangeError('0 or 1', `hits[${i}]`, hits[i]);
-  const weights = options.weights === undefined ? new Float64Array(n).fill(1) : checkWeights(options.weights, n);
-  const groups = clusterIds(options.clusters ?? Int32Array.from({ length: n }, (_, i) => i), n);
-  const hit = groupSums(
-    weights.map((w, i) => w * hits[i]!),
-    groups,
-  );
+  const { values, weights, groups } = groupedRows(hits, options);
   const design = clusterDesign(weights, groups);
-  const sums = { hit: 0, hitSquares: 0, cross: 0, squares: 0 };
-  for (let g = 0; g < hit.length; g++) {
-    const f = design.factors[g]!;
-    sums.hit += hit[g]!;
-    sums.hitSquares += f * hit[g]! ** 2;
-    sums.cross += f * hit[g]! * design.sizes[g]!;
-    sums.squares += f * design.sizes[g]! ** 2;
+  const running = new HitSums(design);
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) {
+    total += weights[i]!;
+    if (values[i] === 1) running.add(groups.ids[i]!, weights[i]!);
   }
-  return sumsProportion(sums, design, n, confidence);
+  const { hit, hitSquares, cross, squares } = running;
+  return sumsProportion({ hit, total, hitSquares, cross, squares }, design, confidence);
 }

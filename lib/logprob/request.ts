@@ -13,7 +13,7 @@ export interface LogitsInput {
   readonly logits: Float32Array | Uint16Array;
   /** 'f32' for a Float32Array (its default); 'f16' or 'bf16' for a Uint16Array (no default). */
   readonly dtype?: LogitsDtype;
-  /** Vocabulary size, in [1, 2^31]. */
+  /** Vocabulary size, in [1, 2^31 - 1]. */
   readonly vocab: number;
   /** [rows]: token ids in [0, vocab); -1 marks a row that is neither read nor scored. */
   readonly targets: Int32Array;
@@ -115,7 +115,7 @@ export function scoreRequest(input: LogitsInput, options: ScoreSyncOptions, know
   checkObject(options, 'options');
   checkKnownKeys(options, knownOptions, 'options');
   const dtype = checkDtype(input);
-  const vocab = checkInteger(input.vocab, 'vocab', 1, 2 ** 31);
+  const vocab = checkInteger(input.vocab, 'vocab', 1, 2 ** 31 - 1);
   if (!(input.targets instanceof Int32Array)) throw typeError('an Int32Array', 'targets', input.targets);
   const rows = input.targets.length;
   if (input.logits.length !== rows * vocab) {

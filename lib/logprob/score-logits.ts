@@ -1,5 +1,5 @@
 import { CovnError, typeError } from '../errors.ts';
-import { addon, checkJobOptions, checkOwnership, runJob, takeInput, throwStatus } from '../native/index.ts';
+import { addon, checkJobOptions, checkOwnership, returning, runJob, takeInput, throwStatus } from '../native/index.ts';
 import { checkOffsets } from '../validate.ts';
 import {
   asyncKeys,
@@ -27,15 +27,13 @@ export async function scoreLogits(input: LogitsInput, options: ScoreOptions = {}
   checkJobOptions(options);
   checkOwnership(request.logits, ownership, 'logits');
   options.signal?.throwIfAborted();
+  // Before the logits are taken: both may lie in one buffer.
+  const targets = request.targets.length === 0 ? new Int32Array() : request.targets.slice();
   const logits = takeInput(request.logits, ownership, 'logits');
-  try {
-    const job = { ...request, logits, targets: request.targets.slice(), ...outputs };
-    const nonFiniteRows = await runJob<Float64Array>(addon().scoreLogits, job, options);
-    return { ...outputs, nonFiniteRows, device: request.target, ...(ownership === 'transfer' && { logits }) };
-  } catch (error) {
-    if (ownership === 'transfer' && error instanceof CovnError) Object.assign(error, { returned: { logits } });
-    throw error;
-  }
+  const handBack = ownership === 'transfer' && { logits };
+  const job = { ...request, logits, targets, ...outputs };
+  const nonFiniteRows = await returning(handBack, () => runJob<Float64Array>(addon().scoreLogits, job, options));
+  return { ...outputs, nonFiniteRows, device: request.target, ...handBack };
 }
 
 /** `scoreLogits` on the calling thread, reading the arrays in place: for small inputs. Throws what that rejects with. */

@@ -7,6 +7,7 @@ export {
   checkOwnership,
   type JobOptions,
   type Ownership,
+  returning,
   runJob,
   takeInput,
   throwStatus,

@@ -1,9 +1,18 @@
+import { setImmediate } from 'node:timers/promises';
 import { rangeError, shapeError, typeError } from '../errors.ts';
-import { checkConfidence, clusterIds, type Estimate, type EstimateOptions, meanEstimate } from '../estimate/index.ts';
-import { addon, runJob, takeInput } from '../native/index.ts';
+import {
+  checkConfidence,
+  clusterIds,
+  type Estimate,
+  type EstimateOptions,
+  type MeanOptions,
+  meanEstimate,
+} from '../estimate/index.ts';
+import { addon, type JobOptions, returning, runJob, takeInput } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkObject } from '../validate.ts';
 import { checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
-import { type Replicates, type Tournament, tournamentResult } from './result.ts';
+import { differenceInterval, scoreIntervals, tailRank } from './intervals.ts';
+import { type NativeOutputs, type Tournament, tournamentResult } from './result.ts';
 
 export interface TournamentInput extends LogProbMatrix, MatrixOptions, EstimateOptions {
   /** One N (the result is one Tournament) or several (an array of them); real numbers >= 1. */
@@ -35,12 +44,15 @@ function checkNames(names: readonly string[] | undefined, models: number): reado
   return [...names];
 }
 
-function crossEntropies(input: TournamentInput, n: number, confidence: number): Estimate[] {
-  const { logProbs, models, clusters } = input;
-  return Array.from({ length: models }, (_, i) => {
-    const surprisals = logProbs.subarray(i * n, (i + 1) * n).map((logProb) => -logProb);
-    return meanEstimate(surprisals, { confidence, ...(clusters && { clusters }) }, 'cross-entropies');
-  });
+/** Cross-entropies, letting the event loop run between models. */
+async function crossEntropies(logProbs: Float64Array, n: number, options: MeanOptions): Promise<Estimate[]> {
+  const estimates: Estimate[] = [];
+  for (let start = 0; start < logProbs.length; start += n) {
+    const surprisals = logProbs.subarray(start, start + n).map((logProb) => -logProb);
+    estimates.push(meanEstimate(surprisals, options, 'cross-entropies'));
+    await setImmediate();
+  }
+  return estimates;
 }
 
 /**
@@ -64,55 +76,61 @@ export async function tournament(input: TournamentInput): Promise<Tournament | T
   const names = checkNames(input.names, input.models);
   const confidence = checkConfidence(input.confidence ?? 0.95);
   const replicates = checkInteger(input.bootstrap ?? 1000, 'bootstrap', 100, 1_000_000);
-  const seed = checkInteger(input.seed ?? 0, 'seed', 0);
-  const units = input.clusters
-    ? clusterIds(input.clusters, n)
-    : { ids: Int32Array.from({ length: n }, (_, i) => i), count: n };
-  if (input.clusters && units.count < 2) throw rangeError('at least 2 clusters', 'clusters', units.count);
-  input.signal?.throwIfAborted();
-  const crossEntropy = crossEntropies(input, n, confidence);
-  const logProbs = takeInput(input.logProbs, input.ownership ?? 'copy', 'logProbs');
-  const results: Tournament[] = [];
-  for (const [k, N] of Ns.entries()) {
-    const thresholds = ladderThresholds(N);
-    const outputs = allocate(replicates, input.models, thresholds.length);
-    const request = {
-      ...outputs,
-      logProbs,
-      models: input.models,
-      thresholds,
-      units: units.ids,
-      unitCount: units.count,
-      replicates,
-      seed: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
-    };
-    const { onProgress } = input;
-    const share = onProgress && { onProgress: (fraction: number) => onProgress((k + fraction) / Ns.length) };
-    await runJob(addon().tournament, request, { ...input, ...share });
-    results.push(
-      tournamentResult({
-        N,
-        names,
-        n,
-        units: units.count,
-        confidence,
-        thresholds,
-        clustered: !!input.clusters,
-        crossEntropy,
-        ...outputs,
-      }),
-    );
+  if (replicates < 2 / (1 - confidence)) {
+    throw rangeError(`at least 2 / (1 - confidence) = ${Math.ceil(2 / (1 - confidence))}`, 'bootstrap', replicates);
   }
+  const seed = checkInteger(input.seed ?? 0, 'seed', 0);
+  const clusters = input.clusters ? clusterIds(input.clusters, n) : undefined;
+  if (clusters && clusters.count < 2) throw rangeError('at least 2 clusters', 'clusters', clusters.count);
+  input.signal?.throwIfAborted();
+  const { models } = input;
+  const logProbs = takeInput(input.logProbs, input.ownership ?? 'copy', 'logProbs');
+  const handBack = input.ownership === 'transfer' && { logProbs };
+  const draws = {
+    units: clusters?.ids ?? Int32Array.from({ length: n }, (_, i) => i),
+    unitCount: clusters?.count ?? n,
+  };
+  const request = {
+    ...draws,
+    logProbs,
+    models,
+    replicates,
+    tailRank: tailRank(replicates, draws.unitCount, confidence),
+    seed: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
+  };
+  const results = await returning(handBack, async () => {
+    const crossEntropy = await crossEntropies(logProbs, n, { confidence, ...(clusters && { clusters: clusters.ids }) });
+    const results: Tournament[] = [];
+    for (const [k, N] of Ns.entries()) {
+      const thresholds = ladderThresholds(N);
+      const outputs = allocate(models, thresholds.length);
+      await runJob(addon().tournament, { ...request, ...outputs, thresholds }, shareOfJob(input, k, Ns.length));
+      const intervals = { logProbs, models, n, N, confidence, clusters };
+      const scoreEstimates = scoreIntervals(intervals, outputs);
+      const difference = differenceInterval(intervals, outputs);
+      const parts = { ...outputs, N, names, n, thresholds, crossEntropy, scoreEstimates, difference, replicates };
+      results.push({ ...tournamentResult(parts), ...handBack });
+    }
+    return results;
+  });
   return typeof input.N === 'number' ? results[0]! : results;
 }
 
-// Replicate 0 is the data itself.
-function allocate(replicates: number, models: number, rungs: number): Replicates {
+/** The job options of tournament k of `count`, whose progress is that share of the call's. */
+function shareOfJob({ signal, threads, onProgress }: JobOptions, k: number, count: number): JobOptions {
   return {
-    winner: new Int32Array(replicates + 1),
-    minCrossEntropy: new Int32Array(replicates + 1),
-    scores: new Float64Array((replicates + 1) * models),
+    ...(signal && { signal }),
+    ...(threads !== undefined && { threads }),
+    ...(onProgress && { onProgress: (fraction: number) => onProgress((k + fraction) / count) }),
+  };
+}
+
+function allocate(models: number, rungs: number): NativeOutputs {
+  return {
+    choices: new Int32Array(2),
+    choiceCounts: new Float64Array(2 * models),
     ladderScores: new Float64Array(rungs * models),
     worstOpponent: new Int32Array(models),
+    limits: new Float64Array(2 * (models + 1)),
   };
 }

@@ -3,7 +3,13 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  covn::binding::Environment::attach(env);
+  try {
+    covn::binding::Environment::attach(env);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {  // no thread could be started
+    throw Napi::Error::New(env, std::string("Could not start the native layer: ") + error.what());
+  }
   covn::binding::export_devices(env, exports);
   covn::binding::export_logprob(env, exports);
   covn::binding::export_tournament(env, exports);

@@ -42,6 +42,7 @@ Arguments::RawView Arguments::raw_view(const char* name, napi_typedarray_type ty
   napi_get_typedarray_info(value.Env(), value, &actual, &length, &data, nullptr, nullptr);
   if (actual != type) refuse(Code::dtype, "a typed array of the documented type", name, "another");
   if (reinterpret_cast<uintptr_t>(data) % element_size != 0) refuse(Code::dtype, "aligned memory", name, "a shifted view");
+  views_.push_back(value);
   return {data, length};
 }
 
@@ -78,16 +79,6 @@ Target Arguments::target(const char* name) const {
     if (wanted == target_name(target)) return target;
   }
   refuse(Code::device, "the name of an instruction set", name, wanted);
-}
-
-std::vector<Napi::Value> typed_arrays_of(const Napi::Object& object) {
-  std::vector<Napi::Value> found;
-  const Napi::Array names = object.GetPropertyNames();
-  for (uint32_t i = 0; i < names.Length(); i++) {
-    const Napi::Value value = object.Get(names.Get(i));
-    if (value.IsTypedArray()) found.push_back(value);
-  }
-  return found;
 }
 
 }  // namespace covn::binding

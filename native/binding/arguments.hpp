@@ -1,5 +1,6 @@
 // Reading of the plain objects that the TypeScript face passes. Whatever is wrong with one is an error with a code, never
-// a crash: the addon can be called by anybody.
+// a crash. One thing is not checked but required: a typed array passed to an asynchronous call stays attached until the
+// call settles (the TypeScript face passes arrays that nobody else has, or shared memory, which cannot be detached).
 #pragma once
 
 #include <napi.h>
@@ -18,7 +19,7 @@ struct ArgumentError {
   Status status;
 };
 
-// A typed array's memory. Buffers may be shared, never detached (checked by the length).
+// A typed array's memory; null and 0 for a detached one.
 template <class T>
 struct View {
   T* data = nullptr;
@@ -38,6 +39,9 @@ class Arguments {
   std::vector<double> doubles(const char* name) const;
   // The instruction set by its name.
   Target target(const char* name) const;
+
+  // Every typed array read so far, to be held while a job uses their memory.
+  const std::vector<Napi::Value>& views() const { return views_; }
 
   // A typed array of this element type; `length` elements where that is given. Null when undefined and not required.
   template <class T>
@@ -60,9 +64,7 @@ class Arguments {
   RawView raw_output(const char* name, napi_typedarray_type type, size_t element_size, size_t length) const;
 
   Napi::Object object_;
+  mutable std::vector<Napi::Value> views_;
 };
-
-// Every value of the object that is a typed array, to be held while a job runs.
-std::vector<Napi::Value> typed_arrays_of(const Napi::Object& object);
 
 }  // namespace covn::binding

@@ -73,32 +73,44 @@ uint32_t Environment::run(std::shared_ptr<Job> job, unsigned threads, const std:
   if (progress.IsFunction()) {
     pending->progress = Napi::Persistent(progress.As<Napi::Function>());
     job->on_progress = [this, id](double fraction) {
-      post(std::make_unique<Message>(Message{id, false, {}, fraction}));
+      post(new Message{id, false, {}, fraction});
     };
   }
-  if (pending_.empty()) napi_ref_threadsafe_function(env_, channel_);
+  // Made now, so that a worker thread needs no memory to say that the job has ended.
+  auto* outcome = new Message{id, true, {}, 1.0};
+  auto settle = [this, outcome](Status status) {
+    outcome->status = std::move(status);
+    post(outcome);
+    // After this nothing of the job or of the environment is touched from this thread. Notified under the lock, since
+    // the waiting thread may destroy the condition as soon as it can take it.
+    std::lock_guard lock(mutex_);
+    if (--running_ == 0) idle_.notify_all();
+  };
   pending_.emplace(id, std::move(pending));
   {
     std::lock_guard lock(mutex_);
     running_++;
   }
-  pool_.submit(std::move(job), threads, [this, id](Status status) {
-    post(std::make_unique<Message>(Message{id, true, std::move(status), 1.0}));
-    // After this nothing of the job or of the environment is touched from this thread. Notified under the lock, since
-    // the waiting thread may destroy the condition as soon as it can take it.
+  try {
+    pool_.submit(std::move(job), threads, std::move(settle));
+  } catch (...) {
+    delete outcome;
+    pending_.erase(id);
     std::lock_guard lock(mutex_);
-    if (--running_ == 0) idle_.notify_all();
-  });
+    running_--;
+    throw;
+  }
+  if (pending_.size() == 1) napi_ref_threadsafe_function(env_, channel_);
   return id;
 }
 
 void Environment::cancel(uint32_t id) {
-  if (const auto found = pending_.find(id); found != pending_.end()) found->second->job->cancel();
+  if (const auto found = pending_.find(id); found != pending_.end()) pool_.cancel(*found->second->job);
 }
 
-void Environment::post(std::unique_ptr<Message> message) {
+void Environment::post(Message* message) noexcept {
   // Fails only when the environment is closing: then nobody waits for the message.
-  if (napi_call_threadsafe_function(channel_, message.get(), napi_tsfn_nonblocking) == napi_ok) message.release();
+  if (napi_call_threadsafe_function(channel_, message, napi_tsfn_nonblocking) != napi_ok) delete message;
 }
 
 void Environment::on_message(napi_env env, napi_value, void* context, void* data) {
@@ -119,19 +131,30 @@ void Environment::deliver(Napi::Env env, const Message& message) {
     std::unique_ptr<Pending> pending = std::move(found->second);
     pending_.erase(found);
     if (pending_.empty()) napi_unref_threadsafe_function(env, channel_);
-    const Napi::Value result = message.status.ok() ? pending->make_result(env) : env.Undefined();
-    pending->settled.Call({status_object(env, message.status), result});
+    Status status = message.status;
+    Napi::Value result = env.Undefined();
+    if (status.ok()) {
+      try {
+        result = pending->make_result(env);
+      } catch (const std::exception&) {  // Napi::Error among them: the result is too large for JavaScript
+        if (env.IsExceptionPending()) env.GetAndClearPendingException();
+        status = {Code::out_of_memory, "Out of memory for the result of a native job"};
+      }
+    }
+    pending->settled.Call({status_object(env, status), result});
   } catch (const Napi::Error& error) {
     // The TypeScript face's callbacks do not throw. What comes here is an environment that is ending, in which no
     // exception can be raised any more; so the raw call, whose failure is of no interest.
     if (!error.IsEmpty()) napi_throw(env, error.Value());
+  } catch (const std::exception&) {
+    napi_throw_error(env, "ERR_COVN_ADDON", "Out of memory");
   }
 }
 
 void Environment::on_cleanup(void* environment) { static_cast<Environment*>(environment)->shut_down(); }
 
 void Environment::shut_down() {
-  for (auto& [id, pending] : pending_) pending->job->cancel();
+  for (auto& [id, pending] : pending_) pool_.cancel(*pending->job);
   {
     std::unique_lock lock(mutex_);
     idle_.wait(lock, [this] { return running_ == 0; });

@@ -1,8 +1,8 @@
 // One for each Node environment (the main thread, and every worker_thread that loads the addon): the jobs in flight and
 // the way back from the worker threads to JavaScript.
 //
-// A job's inputs and outputs are typed arrays that the TypeScript face made for it alone, or SharedArrayBuffers; they are
-// held by references here, so that nobody can detach or collect them while a worker thread reads or writes them.
+// A job's inputs and outputs are typed arrays that the TypeScript face made for it alone, or shared memory: nobody else can
+// detach them, and the references held here keep them from being collected while a worker thread uses them.
 #pragma once
 
 #include <napi.h>
@@ -46,7 +46,8 @@ class Environment {
   static void on_message(napi_env env, napi_value callback, void* context, void* data);
   static void on_cleanup(void* environment);
   void deliver(Napi::Env env, const Message& message);
-  void post(std::unique_ptr<Message> message);
+  // Takes the message.
+  void post(Message* message) noexcept;
   void shut_down();
 
   Napi::Env env_;

@@ -21,18 +21,22 @@ Napi::Value guarded(const Napi::CallbackInfo& info, Body body) {
     return status_object(info.Env(), error.status);
   } catch (const std::bad_alloc&) {
     return status_object(info.Env(), {Code::out_of_memory, "Out of memory"});
+  } catch (const Napi::Error&) {
+    throw;  // JavaScript's own, from a getter for instance
+  } catch (const std::exception& error) {
+    return status_object(info.Env(), {Code::internal, error.what()});
   }
 }
 
 // Starts an asynchronous job: arguments (request, settled, progress). Returns its id, for cancelJob.
-inline Napi::Value start(const Napi::CallbackInfo& info, std::shared_ptr<Job> job, Environment::MakeResult make_result) {
+inline Napi::Value start(const Napi::CallbackInfo& info, const Arguments& arguments, std::shared_ptr<Job> job,
+                         Environment::MakeResult make_result) {
   if (info.Length() < 2 || !info[1].IsFunction()) {
     throw ArgumentError{expected(Code::dtype, "a function", "settled", "another value")};
   }
-  const auto request = info[0].As<Napi::Object>();
-  const auto threads = static_cast<unsigned>(Arguments(request).size("threads", 4096));
+  const auto threads = static_cast<unsigned>(arguments.size("threads", 4096));
   const Napi::Value progress = info.Length() > 2 ? info[2] : info.Env().Undefined();
-  const uint32_t id = Environment::of(info.Env()).run(std::move(job), threads, typed_arrays_of(request),
+  const uint32_t id = Environment::of(info.Env()).run(std::move(job), threads, arguments.views(),
                                                       info[1].As<Napi::Function>(), progress, std::move(make_result));
   return Napi::Number::New(info.Env(), id);
 }

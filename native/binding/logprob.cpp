@@ -15,8 +15,7 @@ DType dtype_of(const Arguments& arguments) {
   throw ArgumentError{expected(Code::dtype, "'f32', 'f16' or 'bf16'", "dtype", name)};
 }
 
-std::unique_ptr<ScoreJob> score_job(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info[0]);
+std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
   ScoreRequest request;
   request.dtype = dtype_of(arguments);
   if (request.dtype == DType::f32) {
@@ -28,7 +27,7 @@ std::unique_ptr<ScoreJob> score_job(const Napi::CallbackInfo& info) {
     request.logits = logits.data;
     request.logit_count = logits.length;
   }
-  request.vocab = arguments.size("vocab", size_t{1} << 31);
+  request.vocab = arguments.size("vocab", (size_t{1} << 31) - 1);
   const auto targets = arguments.view<const int32_t>("targets", napi_int32_array);
   request.targets = targets.data;
   request.rows = targets.length;
@@ -58,15 +57,16 @@ Napi::Value rows_of(Napi::Env env, const std::vector<int64_t>& rows) {
 
 Napi::Value score_logits(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    std::shared_ptr<ScoreJob> job = score_job(info);
-    return start(info, job, [job](Napi::Env env) { return rows_of(env, job->non_finite_rows()); });
+    const Arguments arguments(info[0]);
+    std::shared_ptr<ScoreJob> job = score_job(arguments);
+    return start(info, arguments, job, [job](Napi::Env env) { return rows_of(env, job->non_finite_rows()); });
   });
 }
 
 // The rows that are not finite, or a status object.
 Napi::Value score_logits_sync(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const std::unique_ptr<ScoreJob> job = score_job(info);
+    const std::unique_ptr<ScoreJob> job = score_job(Arguments(info[0]));
     const FlushDenormals flush;
     if (const Status status = run_inline(*job); !status.ok()) return status_object(info.Env(), status);
     return rows_of(info.Env(), job->non_finite_rows());

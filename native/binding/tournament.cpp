@@ -24,7 +24,7 @@ Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
         make_pairwise_job(log_probs_of(arguments), arguments.doubles("thresholds"), arguments.target("target"), made);
     if (!status.ok()) throw ArgumentError{status};
     std::shared_ptr<PairwiseJob> job = std::move(made);
-    return start(info, job, [job](Napi::Env env) {
+    return start(info, arguments, job, [job](Napi::Env env) {
       Napi::Float64Array counts = Napi::Float64Array::New(env, job->counts().size());
       for (size_t i = 0; i < job->counts().size(); i++) counts[i] = static_cast<double>(job->counts()[i]);
       return counts;
@@ -44,23 +44,24 @@ Napi::Value tournament(const Napi::CallbackInfo& info) {
     }
     request.units = units.data;
     request.unit_count = arguments.size("unitCount", 0x7fffffff);
-    request.replicates = arguments.size("replicates", 100'000'000);
+    request.replicates = arguments.size("replicates", kMaxReplicateScores);
+    request.tail_rank = arguments.size("tailRank", kMaxReplicateScores);
     const auto seed = arguments.view<const uint32_t>("seed", napi_uint32_array);
     if (seed.length != 2) throw ArgumentError{expected(Code::shape, "two words", "seed", std::to_string(seed.length))};
     request.seed = uint64_t{seed.data[1]} << 32 | seed.data[0];
-    const size_t r = request.replicates + 1, m = request.log_probs.models;
-    request.winner = arguments.output<int32_t>("winner", napi_int32_array, r);
-    request.min_cross_entropy = arguments.output<int32_t>("minCrossEntropy", napi_int32_array, r);
-    request.scores = arguments.output<double>("scores", napi_float64_array, r * m);
+    const size_t m = request.log_probs.models;
+    request.choices = arguments.output<int32_t>("choices", napi_int32_array, 2);
     request.ladder_scores = arguments.output<double>("ladderScores", napi_float64_array, request.thresholds.size() * m);
     request.worst_opponent = arguments.output<int32_t>("worstOpponent", napi_int32_array, m);
-    if (!request.winner || !request.min_cross_entropy || !request.scores || !request.ladder_scores ||
-        !request.worst_opponent) {
+    request.choice_counts = arguments.output<double>("choiceCounts", napi_float64_array, 2 * m);
+    request.limits = arguments.output<double>("limits", napi_float64_array, 2 * (m + 1));
+    if (!request.choices || !request.ladder_scores || !request.worst_opponent || !request.choice_counts ||
+        !request.limits) {
       throw ArgumentError{expected(Code::dtype, "typed arrays", "the outputs", "undefined")};
     }
     std::unique_ptr<Job> job;
     if (Status status = make_tournament_job(request, job); !status.ok()) throw ArgumentError{status};
-    return start(info, std::move(job), [](Napi::Env env) { return env.Undefined(); });
+    return start(info, arguments, std::move(job), [](Napi::Env env) { return env.Undefined(); });
   });
 }
 

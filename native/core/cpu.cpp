@@ -61,12 +61,10 @@ TargetSupport x86_support(Target target) {
   const Registers leaf7 = cpuid(7, 0);
   const bool osxsave = bit(leaf1.ecx, 27);
   const uint64_t state = osxsave ? saved_state() : 0;
-  if (target == Target::avx2) {
-    const bool cpu = bit(leaf1.ecx, 28) && bit(leaf1.ecx, 12) && bit(leaf1.ecx, 29) && bit(leaf7.ebx, 5);
-    if (!cpu) return {false, "the processor lacks AVX2, FMA or F16C"};
-    if ((state & 0x6) != 0x6) return {false, "the operating system does not save AVX registers"};
-    return {true, ""};
-  }
+  const bool avx2 = bit(leaf1.ecx, 28) && bit(leaf1.ecx, 12) && bit(leaf1.ecx, 29) && bit(leaf7.ebx, 5);
+  if (!avx2) return {false, "the processor lacks AVX2, FMA or F16C"};
+  if ((state & 0x6) != 0x6) return {false, "the operating system does not save AVX registers"};
+  if (target == Target::avx2) return {true, ""};
   const bool cpu = bit(leaf7.ebx, 16) && bit(leaf7.ebx, 17) && bit(leaf7.ebx, 30) && bit(leaf7.ebx, 31);
   if (!cpu) return {false, "the processor lacks AVX-512 F, BW, DQ or VL"};
   if ((state & 0xe6) != 0xe6) return {false, "the operating system does not save AVX-512 registers"};

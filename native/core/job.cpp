@@ -45,9 +45,12 @@ Status Job::settle() {
     if (!failure_.ok()) return failure_;
   }
   try {
-    return merge();
+    Status status = merge();
+    return cancelled() ? Status{Code::cancelled, "The job was cancelled"} : status;
   } catch (const std::bad_alloc&) {
     return {Code::out_of_memory, "Out of memory in a native job"};
+  } catch (const std::exception& error) {
+    return {Code::internal, error.what()};
   }
 }
 
@@ -68,7 +71,13 @@ void Job::report_progress() {
   if (now - last < kProgressIntervalNs) return;
   // Only one of several threads that arrive together reports.
   if (!last_progress_ns_.compare_exchange_strong(last, now, std::memory_order_relaxed)) return;
-  on_progress(static_cast<double>(done_chunks_.load(std::memory_order_relaxed)) / static_cast<double>(chunk_count()));
+  const size_t done = done_chunks_.load(std::memory_order_relaxed);
+  if (done >= chunk_count()) return;  // the outcome says so
+  try {
+    on_progress(static_cast<double>(done) / static_cast<double>(chunk_count()));
+  } catch (...) {
+    // A report that could not be made is no failure of the job.
+  }
 }
 
 Status run_inline(Job& job) {

@@ -43,6 +43,27 @@ void ThreadPool::submit(std::shared_ptr<Job> job, unsigned threads, std::functio
   wake_.notify_all();
 }
 
+void ThreadPool::cancel(Job& job) {
+  job.cancel();
+  std::shared_ptr<Run> run;
+  unsigned waiting = 0;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(tickets_, [&](const std::shared_ptr<Run>& ticket) {
+      if (ticket->job.get() != &job) return false;
+      run = ticket;
+      waiting++;
+      return true;
+    });
+  }
+  if (waiting > 0) end_tickets(*run, waiting);
+}
+
+void ThreadPool::end_tickets(Run& run, unsigned count) {
+  // The last to end sees all that the others wrote (acquire-release).
+  if (run.open_tickets.fetch_sub(count, std::memory_order_acq_rel) == count) run.settled(run.job->settle());
+}
+
 void ThreadPool::work() {
   const FlushDenormals flush;
   std::unique_lock lock(mutex_);
@@ -57,8 +78,7 @@ void ThreadPool::work() {
       tickets_.push_back(std::move(run));  // to the back: other jobs take their turn
       continue;
     }
-    // The last ticket to end sees all that the others wrote (acquire-release), and settles.
-    if (run->open_tickets.fetch_sub(1, std::memory_order_acq_rel) == 1) run->settled(run->job->settle());
+    end_tickets(*run, 1);
     run.reset();
     lock.lock();
   }

@@ -4,7 +4,7 @@
 //
 // Lane type float; valid for every float logit (NaN and infinities included, see RowState) and for log2(e)/T within the
 // float range. Largest error of log(sum) + max/T against a long double: 5e-7 nats for rows of up to 2^20 logits, from
-// the rounding of x - max (at most 2^-24 |x - max| nats, where exp has any weight) and 3e-9 relative from 2^f.
+// the rounding of x - max (at most 2^-24 |x - max| / T nats, weighted by its exponential) and 3e-9 relative from 2^f.
 //
 // Structure: blocks of kRowBlock logits; in each, the maximum first (that reads memory), then the exponentials (from the
 // first-level cache), added to doubles in a fixed order.

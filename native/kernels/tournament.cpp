@@ -76,6 +76,10 @@ Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds
                          std::unique_ptr<PairwiseJob>& job) {
   if (Status status = check_log_probs(log_probs); !status.ok()) return status;
   if (Status status = check_thresholds(thresholds); !status.ok()) return status;
+  if (thresholds.size() > kMaxPairCounts / log_probs.models / log_probs.models) {
+    return expected(Code::range, "|N| * models^2 up to " + std::to_string(kMaxPairCounts), "models",
+                    std::to_string(log_probs.models));
+  }
   if (const TargetSupport support = target_support(target); !support.available) {
     return expected(Code::device, "an available device", "device", support.reason);
   }

@@ -5,6 +5,10 @@
 #include <future>
 #include <limits>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "core/thread_pool.hpp"
 #include "covn/logprob.hpp"
 #include "reference/logprob.hpp"
@@ -213,6 +217,83 @@ COVN_TEST(the_first_bad_row_is_named_whatever_the_threads) {
   for (int repeat = 0; repeat < 20; repeat++) {
     const Result r = score(c, {0, 5000}, best_target(), &pool, 4);
     CHECK(r.status.code == Code::non_finite && r.status.message.find("row 3000 ") != std::string::npos);
+  }
+}
+
+#if defined(__linux__)
+COVN_TEST(elements_past_2_to_the_32) {
+  // 70,000 * 65,536 = 4.6e9 bfloat16s of untouched memory; only the last two rows are ever written or read.
+  const size_t rows = 70'000, vocab = 65'536, bytes = rows * vocab * sizeof(BFloat16);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  if (memory == MAP_FAILED) return;
+  auto* logits = static_cast<BFloat16*>(memory);
+  for (size_t i = (rows - 2) * vocab; i < rows * vocab; i++) logits[i] = {static_cast<uint16_t>(0x3f80 + i % 50)};
+  std::vector<int32_t> targets(rows, -1);
+  targets[rows - 2] = 7;
+  targets[rows - 1] = 65'535;
+  std::vector<double> sequence(2);
+  ScoreRequest request;
+  request.logits = memory;
+  request.logit_count = rows * vocab;
+  request.dtype = DType::bf16;
+  request.vocab = vocab;
+  request.targets = targets.data();
+  request.rows = rows;
+  request.offsets = {0, static_cast<int64_t>(rows - 1), static_cast<int64_t>(rows)};
+  request.target = best_target();
+  request.sequence = sequence.data();
+  std::unique_ptr<ScoreJob> made;
+  CHECK(make_score_job(std::move(request), made).ok());
+  ThreadPool pool(2);
+  CHECK(run_on_pool(pool, std::shared_ptr<ScoreJob>(std::move(made)), 2).ok());
+  for (size_t i = 0; i < 2; i++) {
+    std::vector<float> row(vocab);
+    for (size_t j = 0; j < vocab; j++) row[j] = to_float(logits[(rows - 2 + i) * vocab + j]);
+    const auto want = reference::score_row(row.data(), vocab, static_cast<size_t>(targets[rows - 2 + i]), 1.0L);
+    CHECK_AT_MOST(std::fabs(sequence[i] - want.token), 1e-6);
+  }
+  munmap(memory, bytes);
+}
+#endif
+
+COVN_TEST(temperatures_at_the_ends) {
+  const Case c = random_case(20, 500, 5.0, 21);
+  for (double temperature : {1e-6, 1e-3, 1e3, 1e6}) {
+    for (Target target : available_targets()) {
+      std::vector<double> sequence(20), log_z(20);
+      std::vector<float> entropy(20);
+      std::vector<int64_t> offsets(21);
+      for (size_t i = 0; i <= 20; i++) offsets[i] = static_cast<int64_t>(i);
+      ScoreRequest request;
+      request.logits = c.logits.data();
+      request.logit_count = c.logits.size();
+      request.vocab = c.vocab;
+      request.targets = c.targets.data();
+      request.rows = 20;
+      request.offsets = offsets;
+      request.temperature = temperature;
+      request.target = target;
+      request.sequence = sequence.data();
+      request.entropy = entropy.data();
+      std::unique_ptr<ScoreJob> job;
+      CHECK(make_score_job(std::move(request), job).ok());
+      CHECK(run_inline(*job).ok());
+      for (size_t row = 0; row < 20; row++) {
+        const auto want = reference::score_row(c.logits.data() + row * c.vocab, c.vocab, c.targets[row], temperature);
+        // Relative where the log-prob itself is large.
+        CHECK_AT_MOST(std::fabs(sequence[row] - want.token), 1e-6 + 1e-15 * std::fabs(want.token));
+        CHECK_AT_MOST(std::fabs(entropy[row] - want.entropy), 2e-6);
+      }
+    }
+  }
+}
+
+COVN_TEST(subnormal_logits_are_ranked_as_they_are) {
+  const Case c{{1e-40f, 2e-40f, 3e-40f, 0.0f}, {0}, 4};
+  for (Target target : available_targets()) {
+    ThreadPool pool(1);
+    CHECK(score(c, {0, 1}, target, &pool, 1).rank[0] == 3);
   }
 }
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
+#include <future>
 
 #include "core/philox.hpp"
 #include "core/thread_pool.hpp"
@@ -76,32 +76,36 @@ COVN_TEST(pairwise_job_counts_exactly) {
 namespace {
 
 struct Outcome {
-  std::vector<int32_t> winner, min_cross_entropy, worst_opponent;
-  std::vector<double> scores, ladder_scores;
+  std::vector<int32_t> choices, worst_opponent;
+  std::vector<double> ladder_scores, choice_counts, limits;
+
+  double score(size_t model) const { return ladder_scores[ladder_scores.size() - worst_opponent.size() + model]; }
 };
 
 Outcome run_tournament(const LogProbMatrix& p, const std::vector<double>& thresholds, const std::vector<int32_t>& units,
-                       size_t unit_count, size_t replicates, uint64_t seed, bool on_pool) {
-  const size_t r = replicates + 1;
-  Outcome o{std::vector<int32_t>(r), std::vector<int32_t>(r), std::vector<int32_t>(p.models),
-            std::vector<double>(r * p.models), std::vector<double>(thresholds.size() * p.models)};
-  TournamentRequest request{p, thresholds, units.data(), unit_count, replicates, seed, o.winner.data(),
-                            o.min_cross_entropy.data(), o.scores.data(), o.ladder_scores.data(), o.worst_opponent.data()};
+                       size_t unit_count, size_t replicates, size_t tail_rank, uint64_t seed, bool on_pool) {
+  Outcome o{std::vector<int32_t>(2), std::vector<int32_t>(p.models), std::vector<double>(thresholds.size() * p.models),
+            std::vector<double>(2 * p.models), std::vector<double>(2 * (p.models + 1))};
+  TournamentRequest request;
+  request.log_probs = p;
+  request.thresholds = thresholds;
+  request.units = units.data();
+  request.unit_count = unit_count;
+  request.replicates = replicates;
+  request.tail_rank = tail_rank;
+  request.seed = seed;
+  request.choices = o.choices.data();
+  request.ladder_scores = o.ladder_scores.data();
+  request.worst_opponent = o.worst_opponent.data();
+  request.choice_counts = o.choice_counts.data();
+  request.limits = o.limits.data();
   std::unique_ptr<Job> job;
   CHECK(make_tournament_job(request, job).ok());
   if (on_pool) {
     ThreadPool pool(3);
-    std::mutex mutex;
-    std::condition_variable done;
-    bool settled = false;
-    pool.submit(std::move(job), 0, [&](Status status) {
-      std::lock_guard lock(mutex);
-      CHECK(status.ok());
-      settled = true;
-      done.notify_all();
-    });
-    std::unique_lock lock(mutex);
-    done.wait(lock, [&] { return settled; });
+    std::promise<Status> done;
+    pool.submit(std::move(job), 0, [&done](Status status) { done.set_value(std::move(status)); });
+    CHECK(done.get_future().get().ok());
   } else {
     CHECK(run_inline(*job).ok());
   }
@@ -180,20 +184,35 @@ COVN_TEST(tournament_and_its_replicates_agree_with_plain_loops) {
     if (clustered) {  // every unit needs a response
       for (size_t u = 0; u < 15; u++) units[u] = static_cast<int32_t>(u);
     }
-    const Outcome o = run_tournament(p, thresholds, units, unit_count, 300, 77, false);
+    const size_t replicates = 300, rank = 7;
+    const Outcome o = run_tournament(p, thresholds, units, unit_count, replicates, rank, 77, false);
     std::vector<size_t> all(responses);
     for (size_t r = 0; r < responses; r++) all[r] = r;
-    for (uint32_t b = 0; b <= 300; b++) {
-      const Choice want = naive_choice(p, thresholds, b == 0 ? all : replicate_responses(units, unit_count, b, 77));
-      CHECK(static_cast<size_t>(o.winner[b]) == want.winner);
-      CHECK(static_cast<size_t>(o.min_cross_entropy[b]) == want.min_cross_entropy);
-      for (size_t i = 0; i < models; i++) CHECK_AT_MOST(std::fabs(o.scores[b * models + i] - want.scores[i]), 1e-15);
+    const Choice data = naive_choice(p, thresholds, all);
+    CHECK(static_cast<size_t>(o.choices[0]) == data.winner);
+    CHECK(static_cast<size_t>(o.choices[1]) == data.min_cross_entropy);
+    for (size_t i = 0; i < models; i++) CHECK(o.score(i) == data.scores[i]);
+
+    std::vector<double> counts(2 * models);
+    std::vector<std::vector<double>> drawn(models + 1);  // each model's scores, then the differences
+    for (uint32_t b = 1; b <= replicates; b++) {
+      const Choice want = naive_choice(p, thresholds, replicate_responses(units, unit_count, b, 77));
+      counts[want.winner]++;
+      counts[models + want.min_cross_entropy]++;
+      for (size_t i = 0; i < models; i++) drawn[i].push_back(want.scores[i]);
+      drawn[models].push_back(want.scores[data.min_cross_entropy] - want.scores[data.winner]);
     }
-    // Threads change nothing.
-    const Outcome again = run_tournament(p, thresholds, units, unit_count, 300, 77, true);
-    CHECK(again.winner == o.winner && again.scores == o.scores && again.worst_opponent == o.worst_opponent);
-    const Outcome other = run_tournament(p, thresholds, units, unit_count, 300, 78, true);
-    CHECK(other.scores != o.scores);
+    CHECK(o.choice_counts == counts);
+    for (size_t i = 0; i <= models; i++) {
+      std::sort(drawn[i].begin(), drawn[i].end());
+      CHECK_AT_MOST(std::fabs(o.limits[2 * i] - drawn[i][rank - 1]), 1e-15);
+      CHECK_AT_MOST(std::fabs(o.limits[2 * i + 1] - drawn[i][replicates - rank]), 1e-15);
+    }
+    // Threads change nothing; the seed does.
+    const Outcome again = run_tournament(p, thresholds, units, unit_count, replicates, rank, 77, true);
+    CHECK(again.choice_counts == o.choice_counts && again.limits == o.limits && again.worst_opponent == o.worst_opponent);
+    const Outcome other = run_tournament(p, thresholds, units, unit_count, replicates, rank, 78, true);
+    CHECK(other.choice_counts != o.choice_counts || other.limits != o.limits);
   }
 }
 
@@ -201,11 +220,11 @@ COVN_TEST(worst_opponent_is_the_lowest_of_the_worst) {
   // Model 0 is beaten by 1 and 2 alike, by 3 more seldom.
   const std::vector<double> values{-5, -5, -5, -5, -1, -1, -5, -5, -5, -1, -1, -5, -1, -5, -5, -5};
   const LogProbMatrix p{values.data(), 4, 4};
-  const Outcome o = run_tournament(p, {1.0}, {0, 1, 2, 3}, 4, 0, 0, false);
+  const Outcome o = run_tournament(p, {1.0}, {0, 1, 2, 3}, 4, 1, 1, 0, false);
   CHECK(o.worst_opponent[0] == 1);
-  CHECK(o.scores[0] == 0.5);
-  const Outcome single = run_tournament({values.data(), 1, 16}, {1.0}, std::vector<int32_t>(16, 0), 1, 3, 0, false);
-  CHECK(single.worst_opponent[0] == -1 && single.winner[0] == 0 && single.scores[0] == 0.0);
+  CHECK(o.score(0) == 0.5);
+  const Outcome single = run_tournament({values.data(), 1, 16}, {1.0}, std::vector<int32_t>(16, 0), 1, 3, 1, 0, false);
+  CHECK(single.worst_opponent[0] == -1 && single.choices[0] == 0 && single.score(0) == 0.0);
 }
 
 COVN_TEST(bad_requests_are_refused) {
@@ -215,12 +234,23 @@ COVN_TEST(bad_requests_are_refused) {
   CHECK(make_pairwise_job({values.data(), 3, 4}, {-1.0}, Target::scalar, pairwise).code == Code::range);
   CHECK(make_pairwise_job({values.data(), 3, 4}, {std::nan("")}, Target::scalar, pairwise).code == Code::range);
   const std::vector<int32_t> units{0, 1, 2, 4};
-  TournamentRequest request{{values.data(), 3, 4}, {1.0}, units.data(), 4, 1, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
+  TournamentRequest request;
+  request.log_probs = {values.data(), 3, 4};
+  request.thresholds = {1.0};
+  request.units = units.data();
+  request.unit_count = 4;
+  request.replicates = 1;
   std::unique_ptr<Job> job;
   CHECK(make_tournament_job(request, job).code == Code::range);
   request.unit_count = 5;
   CHECK(make_tournament_job(request, job).code == Code::range);
   request.thresholds = {2.0, 1.0};
+  CHECK(make_tournament_job(request, job).code == Code::range);
+  request.thresholds = {1.0};
+  request.replicates = kMaxReplicateScores;
+  CHECK(make_tournament_job(request, job).code == Code::range);
+  request.replicates = 5;
+  request.tail_rank = 6;
   CHECK(make_tournament_job(request, job).code == Code::range);
 }
 

@@ -20,31 +20,42 @@ struct LogProbMatrix {
   const double* row(size_t model) const { return values + model * responses; }
 };
 
+// Counts that one job keeps: 128 MB, and as much again for each thread.
+constexpr size_t kMaxPairCounts = size_t{1} << 24;
+
 class PairwiseJob : public Job {
  public:
   // [thresholds, models, models]: element (k, i, j) = #{ y : log_prob_j(y) - log_prob_i(y) >= thresholds[k] }, exact.
   virtual const std::vector<uint64_t>& counts() const = 0;
 };
 
-// Eq. 28 (arXiv 2510.15020) before the division by n; thresholds are log N, finite and >= 0.
+// Eq. 28 (arXiv 2510.15020) before the division by n; thresholds are log N, finite and >= 0, and thresholds * models^2 is
+// at most kMaxPairCounts.
 Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,
                          std::unique_ptr<PairwiseJob>& job);
+
+// Scores of all replicates are kept until their quantiles are taken: at most 400 MB.
+constexpr size_t kMaxReplicateScores = 50'000'000;
 
 struct TournamentRequest {
   LogProbMatrix log_probs;
   // Ascending, >= 0: the tie-breaking ladder, the tournament's own log N last.
   std::vector<double> thresholds;
-  // [responses], each in [0, units): what the bootstrap draws with replacement (a response, or a cluster of them).
+  // [responses], each in [0, unit_count): what the bootstrap draws with replacement (a response, or a cluster of them).
   const int32_t* units = nullptr;
   size_t unit_count = 0;
-  size_t replicates = 0;  // bootstrap replicates; replicate 0 of the outputs is the data itself, so R = replicates + 1
+  size_t replicates = 0;  // >= 1; replicates * models at most kMaxReplicateScores
+  size_t tail_rank = 1;   // in [1, replicates]: limits are the values of this rank from below and from above
   uint64_t seed = 0;
-  // Outputs, [R] or [R, models].
-  int32_t* winner = nullptr;             // the tournament's choice (Eq. 29, ties down the ladder, then cross-entropy)
-  int32_t* min_cross_entropy = nullptr;  // the choice by cross-entropy
-  double* scores = nullptr;              // worst-opponent coverage at the last threshold
-  double* ladder_scores = nullptr;       // [thresholds, models], of the data itself
-  int32_t* worst_opponent = nullptr;     // [models], of the data itself; -1 for a single model
+  // Outputs. The data's own:
+  int32_t* choices = nullptr;         // [2]: the tournament's (Eq. 29, ties down the ladder, then cross-entropy), and that
+                                      // of least cross-entropy
+  double* ladder_scores = nullptr;    // [thresholds, models]: worst-opponent coverage
+  int32_t* worst_opponent = nullptr;  // [models] at the last threshold; -1 for a single model
+  // The replicates':
+  double* choice_counts = nullptr;  // [2, models]: how often each model was chosen, added to what is there
+  double* limits = nullptr;  // [models + 1, 2]: of each model's score at the last threshold, and of the score of the data's
+                             // second choice minus that of its first
 };
 
 // The draws depend on nothing but the seed, the replicate and the draw's index; so do the results.
