@@ -1,9 +1,9 @@
 /** Readers of what other tools write. A missing value is never 0; errors name the file and the place. */
 
-export { type LogProbOptions, type LogProbs, modelNames, readLogProbs } from './logprobs.ts';
+export { type LogProbOptions, type LogProbs, logRatios, modelNames, readLogProbs } from './logprobs.ts';
 export { type NpyArray, readNpy } from './npy.ts';
 export { FormatError, type Place } from './place.ts';
 export { type LogRatios, readLogRatios } from './ratios.ts';
 export { readSamples, type SampleOptions, type Samples } from './samples.ts';
 export { openTable, type Row, type RowSource, readTable, type Table, type TableOptions } from './table.ts';
-export type { Reading, ValueKind, ValueUnit } from './values.ts';
+export { type Reading, UNITS, type ValueKind, type ValueUnit } from './values.ts';

@@ -5,7 +5,7 @@ import { shapeError, typeError } from '../errors.ts';
 import { readNpy } from './npy.ts';
 import { FormatError } from './place.ts';
 import { checkColumn, numberCell, openTable, type Row, type RowSource, type TableOptions, textCell } from './table.ts';
-import { type Reading, readAs, show, toNats, ValueColumn, type ValueKind, type ValueUnit } from './values.ts';
+import { inNats, type Reading, readAs, show, toLogProbs, ValueColumn, type ValueKind, type ValueUnit } from './values.ts';
 
 /** How to read log-probs. Without `sequence` every row is a response of its own. */
 export interface LogProbOptions extends TableOptions {
@@ -34,6 +34,8 @@ export interface LogProbs {
   readonly ids: string[];
   /** Natural log-probs, [M, n] row-major. -Infinity where a value gives probability 0. */
   readonly logProbs: Float64Array;
+  /** The same in the unit of the file, `reading.unit`: differences of these are exact where those of nats are rounded. */
+  readonly stored: Float64Array;
   /** Rows summed for each response, [n]. */
   readonly tokens: Int32Array;
   /** Cluster of each response, [n], where a cluster column was named. */
@@ -167,23 +169,28 @@ async function readArrays(files: readonly string[], names: readonly string[], op
 
 /** Refuses models that do not have the same responses with the same number of rows. */
 function checkAlignment(first: ValueColumn, other: ValueColumn): Int32Array {
-  const refuse = (expected: string, found: string) => {
-    const place = other.place.file === first.place.file ? { ...other.place, column: other.model } : other.place;
+  const refuse = (expected: string, found: string, at?: number) => {
+    const column = other.place.file === first.place.file ? other.model : other.place.column;
+    const place = { ...other.place, column, line: at === undefined ? undefined : other.lines[at] };
     const hint = 'Every model must be scored on the same responses';
     return new FormatError(place, expected, found, hint, { code: 'ERR_COVN_ALIGNMENT' });
   };
   const from = first.place.file === other.place.file ? first.model : `${first.model} (${first.place.file})`;
-  for (const id of other.ids) {
-    if (!first.index.has(id)) throw refuse(`the sequences of ${from}`, `sequence ${show(id)}, which that model lacks`);
+  const line = (i: number) => (first.lines[i] === undefined ? '' : ` (line ${first.lines[i]})`);
+  for (const [at, id] of other.ids.entries()) {
+    const found = `sequence ${show(id)}, which that model lacks`;
+    if (!first.index.has(id)) throw refuse(`the sequences of ${from}`, found, at);
   }
   return Int32Array.from(first.ids, (id, i) => {
     const at = other.index.get(id);
-    if (at === undefined) throw refuse(`sequence ${show(id)} of ${from}`, 'no row of it');
+    if (at === undefined) throw refuse(`sequence ${show(id)} of ${from}${line(i)}`, 'no row of it');
     if (other.tokens[at] !== first.tokens[i]) {
-      throw refuse(`${first.tokens[i]} rows of sequence ${show(id)}, as ${from} has`, `${other.tokens[at]}`);
+      throw refuse(`${first.tokens[i]} rows of sequence ${show(id)}, as ${from} has${line(i)}`, `${other.tokens[at]}`, at);
     }
     const [mine, theirs] = [other.clusters[at], first.clusters[i]];
-    if (mine !== theirs) throw refuse(`cluster '${theirs}' of sequence ${show(id)}, as ${from} has`, `'${mine}'`);
+    if (mine !== theirs) {
+      throw refuse(`cluster '${theirs}' of sequence ${show(id)}, as ${from} has${line(i)}`, `'${mine}'`, at);
+    }
     return at;
   });
 }
@@ -216,20 +223,30 @@ export async function readLogProbs(files: string | readonly string[], options: L
   const reading = readAs(columns, options);
   const first = columns[0]!;
   const n = first.ids.length;
-  const logProbs = new Float64Array(columns.length * n);
+  first.checkClusters(options.cluster);
+  const stored = new Float64Array(columns.length * n);
   for (const [m, column] of columns.entries()) {
     const order = checkAlignment(first, column);
-    const nats = toNats(column, reading);
-    for (let i = 0; i < n; i++) logProbs[m * n + i] = nats[order[i]!]!;
+    const values = toLogProbs(column, reading);
+    for (let i = 0; i < n; i++) stored[m * n + i] = values[order[i]!]!;
     warnings.push(...column.warnings(reading.kind));
   }
   return {
     models: columns.map((column) => column.model),
     ids: first.ids.map((id) => id.replaceAll('\u001f', '/')),
-    logProbs,
+    logProbs: reading.unit === 'nats' ? stored : stored.map((value) => inNats(value, reading.unit)),
+    stored,
     tokens: Int32Array.from(first.tokens),
     ...(first.clusters.length > 0 && { clusters: first.clusters }),
     warnings: [...new Set(warnings)],
     reading,
   };
+}
+
+/** Log ratios log pi_from(y|x) - log pi_model(y|x) in nats, [n]: differences in the unit of the file, then converted. */
+export function logRatios({ stored, ids, reading }: LogProbs, from: number, model: number): Float64Array {
+  const n = ids.length;
+  const of = (m: number) => stored.subarray(m * n, (m + 1) * n);
+  const other = of(model);
+  return of(from).map((value, i) => inNats(value - other[i]!, reading.unit));
 }

@@ -4,7 +4,7 @@ import type { LogProbOptions } from './logprobs.ts';
 import { readNpy } from './npy.ts';
 import { FormatError } from './place.ts';
 import { checkColumn, numberCell, openTable, textCell } from './table.ts';
-import { UNITS, ValueColumn } from './values.ts';
+import { inNats, ValueColumn } from './values.ts';
 
 /** Log ratios of n responses. */
 export interface LogRatios {
@@ -25,11 +25,11 @@ export async function readLogRatios(
   column: string | undefined,
   options: Pick<LogProbOptions, 'sequence' | 'cluster' | 'position' | 'unit' | 'signal' | 'delimiter' | 'quotes'> = {},
 ): Promise<LogRatios> {
-  const scale = UNITS[options.unit ?? 'nats'];
+  const unit = options.unit ?? 'nats';
   if (path.endsWith('.npy')) {
     const { shape, data } = await readNpy(path, options);
     if (shape.length !== 1) throw new FormatError({ file: path }, 'shape [n]', `(${shape.join(', ')})`);
-    return { logRatios: data.map((ratio) => scale * ratio), warnings: [] };
+    return { logRatios: data.map((ratio) => inNats(ratio, unit)), warnings: [] };
   }
   const source = await openTable(path, options);
   const keys = options.sequence === undefined ? [] : [options.sequence].flat();
@@ -48,7 +48,7 @@ export async function readLogRatios(
   }
   if (ratios.ids.length === 0) throw new FormatError({ file: path }, 'at least one row after the header', 'none');
   return {
-    logRatios: Float64Array.from(ratios.sums, (sum) => scale * sum),
+    logRatios: Float64Array.from(ratios.sums, (sum) => inNats(sum, unit)),
     ...(cluster !== undefined && { clusters: ratios.clusters }),
     warnings: ratios.repeatWarnings(),
   };

@@ -1,6 +1,7 @@
 /** What a column of numbers is (log-prob, probability, surprisal), in which unit, and what is wrong with it. */
 
-import { FormatError, type Place } from './place.ts';
+import { describe } from '../errors.ts';
+import { FormatError, listNames, type Place } from './place.ts';
 
 /** 'logprob' <= 0, 'surprisal' = -log-prob >= 0, 'probability' in [0, 1]. */
 export type ValueKind = 'logprob' | 'probability' | 'surprisal';
@@ -10,6 +11,19 @@ export type ValueUnit = 'nats' | 'bits' | 'base10';
 export const VALUE_KINDS: readonly ValueKind[] = ['logprob', 'probability', 'surprisal'];
 /** Nats in one of each unit. */
 export const UNITS: Readonly<Record<ValueUnit, number>> = { nats: 1, bits: Math.LN2, base10: Math.LN10 };
+
+/**
+ * A log-prob or a log ratio in nats. Whole numbers of bits or of powers of ten (up to the largest double) become
+ * Math.log(2 ** k) and Math.log(10 ** k) themselves, so that ratios of exactly N compare as equal to Math.log(N): k * ln 2
+ * is an ulp less at k = 33, 35, 37 and others.
+ */
+export function inNats(value: number, unit: ValueUnit): number {
+  if (unit === 'nats') return value;
+  const k = Math.abs(value);
+  const power = unit === 'bits' ? 2 ** k : Number(Number.isInteger(k) ? `1e${k}` : Number.POSITIVE_INFINITY);
+  if (k === 0 || !Number.isInteger(k) || !Number.isFinite(power)) return value * UNITS[unit];
+  return Math.sign(value) * Math.log(power);
+}
 
 /** Rounding by which a log-prob may exceed 0, or a surprisal be below it. */
 const TOLERANCE = 1e-6;
@@ -26,6 +40,8 @@ export class ValueColumn {
   readonly place: Place;
   readonly index = new Map<string, number>();
   readonly ids: string[] = [];
+  /** Line of each sequence's first row; undefined where the values come from an array. */
+  readonly lines: (number | undefined)[] = [];
   readonly clusters: string[] = [];
   /** Rows, sum of values, and sum of log values, by sequence. */
   readonly tokens: number[] = [];
@@ -59,6 +75,7 @@ export class ValueColumn {
       i = this.ids.length;
       this.index.set(id, i);
       this.ids.push(id);
+      this.lines.push(place.line);
       this.tokens.push(0);
       this.sums.push(0);
       this.logSums.push(0);
@@ -98,6 +115,13 @@ export class ValueColumn {
     if (Math.abs(value) === 9999) this.first.sentinel ??= seen;
   }
 
+  /** Refuses a column of clusters that names one cluster only: no interval can be had from it. */
+  checkClusters(column: string | undefined): void {
+    if (column === undefined || this.ids.length < 2 || this.clusters.some((name) => name !== this.clusters[0])) return;
+    const place = { file: this.place.file, column };
+    throw new FormatError(place, 'at least two clusters', `${describe(this.clusters[0])} in every row`);
+  }
+
   /** Refuses values that cannot be of the kind, naming the first. */
   check(kind: ValueKind): void {
     const { negative, clearlyNegative, positive, aboveOne, sentinel } = this.first;
@@ -113,14 +137,14 @@ export class ValueColumn {
     }
     if (kind === 'logprob') {
       const logits = 'Raw logits? They need log-softmax first';
-      refuse(positive, 'a log-prob <= 0', negative ? logits : `${logits}. Surprisals? State the kind 'surprisal'`);
+      refuse(positive, 'a log-prob <= 0', negative ? logits : `${logits}. Surprisals? --kind surprisal`);
     } else if (kind === 'surprisal') {
-      refuse(clearlyNegative, 'a surprisal >= 0', "Log-probs? State the kind 'logprob'");
+      refuse(clearlyNegative, 'a surprisal >= 0', 'Log-probs? --kind logprob');
     } else {
       refuse(
         negative ?? aboveOne,
         'a probability in [0, 1]',
-        "Log-probs or surprisals? State the kind 'logprob' or so",
+        'Log-probs or surprisals? --kind logprob or --kind surprisal',
       );
     }
   }
@@ -188,10 +212,31 @@ export interface Reading {
   readonly text: string;
 }
 
-/** The one answer that all names give, else undefined. */
-function fromNames<T>(names: readonly string[], table: readonly [T, RegExp][]): T | undefined {
-  const answers = new Set(names.map((name) => table.find(([, pattern]) => pattern.test(name))?.[0]));
-  return answers.size === 1 ? [...answers][0] : undefined;
+/** What each name says, undefined where it says nothing. */
+function fromNames<T>(names: readonly string[], table: readonly [T, RegExp][]): (T | undefined)[] {
+  return names.map((name) => table.find(([, pattern]) => pattern.test(name))?.[0]);
+}
+
+/** Refuses columns whose names contradict each other: all are read as one kind in one unit. */
+function disagreement(columns: readonly ValueColumn[], what: string, option: string, names: readonly string[], said: readonly (string | undefined)[]) {
+  const found = names.map((name, i) => `${name}: ${said[i] ?? 'not said'}`);
+  const hint = `State it with --${option} if it is the same for all; else convert the columns first`;
+  return new FormatError({ file: columns[0]!.place.file }, `columns of one ${what}`, listNames(found, 8), hint);
+}
+
+/** The one kind that the names give; undefined where none gives any. Those that say nothing follow the others. */
+function namedKind(columns: readonly ValueColumn[], names: readonly string[]): ValueKind | undefined {
+  const said = fromNames(names, NAMED);
+  const answers = new Set(said.filter((kind) => kind !== undefined));
+  if (answers.size > 1) throw disagreement(columns, 'kind', 'kind', names, said);
+  return said.includes(undefined) ? undefined : [...answers][0];
+}
+
+/** The one unit that the names give; undefined where none gives any. Silence beside a stated unit is ambiguous. */
+function namedUnit(columns: readonly ValueColumn[], names: readonly string[]): ValueUnit | undefined {
+  const said = fromNames(names, NAMED_UNITS);
+  if (new Set(said).size > 1) throw disagreement(columns, 'unit', 'unit', names, said);
+  return said[0];
 }
 
 function kindFromSigns(columns: readonly ValueColumn[]): ValueKind {
@@ -204,7 +249,15 @@ function kindFromSigns(columns: readonly ValueColumn[]): ValueKind {
     throw new FormatError(place, 'values of one sign', found, 'Raw logits? They need log-softmax first');
   }
   const either = highest <= 1 ? 'probabilities or surprisals' : 'surprisals or raw logits';
-  throw new FormatError(place, 'a column whose kind is clear', `${found}: ${either}?`, 'State the kind of the values');
+  throw new FormatError(place, 'a column whose kind is clear', `${found}: ${either}?`, 'State it with --kind');
+}
+
+/** Refuses a kind taken from the signs that contradicts what some of the names say. */
+function checkSaid(columns: readonly ValueColumn[], names: readonly string[], kind: ValueKind): void {
+  const said = fromNames(names, NAMED);
+  if (said.some((name) => name !== undefined && name !== kind)) {
+    throw disagreement(columns, `kind (by their signs: ${kind})`, 'kind', names, said);
+  }
 }
 
 /**
@@ -216,10 +269,11 @@ export function readAs(
   stated: { kind?: ValueKind | undefined; unit?: ValueUnit | undefined },
 ): Reading {
   const names = [...new Set(columns.map((column) => column.place.column ?? column.model))];
-  const named = fromNames(names, NAMED);
+  const named = stated.kind === undefined ? namedKind(columns, names) : undefined;
   const kind = stated.kind ?? named ?? kindFromSigns(columns);
+  if (stated.kind === undefined) checkSaid(columns, names, kind);
   for (const column of columns) column.check(kind);
-  const unitNamed = fromNames(names, NAMED_UNITS);
+  const unitNamed = stated.unit === undefined && kind !== 'probability' ? namedUnit(columns, names) : undefined;
   const unit = stated.unit ?? unitNamed ?? 'nats';
   const what = names.length === 1 ? `column ${names[0]}` : `${names.length} columns`;
   if (kind === 'probability') return { kind, unit: 'nats', text: `${what} as probability` };
@@ -228,9 +282,8 @@ export function readAs(
   return { kind, unit, text: `${what} as ${kind} in ${unit} (${kindWord}, ${unitWord})` };
 }
 
-/** The log-prob in nats of each sequence of a column. */
-export function toNats(column: ValueColumn, { kind, unit }: Reading): Float64Array {
+/** The log-prob of each sequence of a column, in the unit of the reading. */
+export function toLogProbs(column: ValueColumn, { kind }: Reading): Float64Array {
   if (kind === 'probability') return Float64Array.from(column.logSums);
-  const scale = kind === 'surprisal' ? -UNITS[unit] : UNITS[unit];
-  return Float64Array.from(column.sums, (sum) => scale * sum);
+  return Float64Array.from(column.sums, (sum) => (kind === 'surprisal' ? -sum : sum));
 }

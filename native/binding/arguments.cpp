@@ -41,7 +41,8 @@ Arguments::RawView Arguments::raw_view(const char* name, napi_typedarray_type ty
   void* data = nullptr;
   napi_get_typedarray_info(value.Env(), value, &actual, &length, &data, nullptr, nullptr);
   if (actual != type) refuse(Code::dtype, "a typed array of the documented type", name, "another");
-  if (reinterpret_cast<uintptr_t>(data) % element_size != 0) refuse(Code::dtype, "aligned memory", name, "a shifted view");
+  if (reinterpret_cast<uintptr_t>(data) % element_size != 0)
+    refuse(Code::dtype, "aligned memory", name, "a shifted view");
   views_.push_back(value);
   return {data, length};
 }

@@ -1,6 +1,7 @@
-// Reading of the plain objects that the TypeScript face passes. Whatever is wrong with one is an error with a code, never
-// a crash. One thing is not checked but required: a typed array passed to an asynchronous call stays attached until the
-// call settles (the TypeScript face passes arrays that nobody else has, or shared memory, which cannot be detached).
+// Reading of the plain objects that the TypeScript face passes. Whatever is wrong with one is an error with a code,
+// never a crash. One thing is not checked but required: a typed array passed to an asynchronous call stays attached
+// until the call settles (the TypeScript face passes arrays that nobody else has, or shared memory, which cannot be
+// detached).
 #pragma once
 
 #include <napi.h>

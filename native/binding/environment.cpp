@@ -48,8 +48,8 @@ Napi::Value status_object(Napi::Env env, const Status& status) {
 void Environment::attach(Napi::Env env) { env.SetInstanceData(new Environment(env)); }
 
 Environment::Environment(Napi::Env env) : env_(env), pool_(ThreadPool::acquire()) {
-  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "covn"), 0, 1, nullptr,
-                                                       nullptr, this, &Environment::on_message, &channel_);
+  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "covn"), 0, 1,
+                                                       nullptr, nullptr, this, &Environment::on_message, &channel_);
   if (status != napi_ok) {
     ThreadPool::release();
     throw Napi::Error::New(env, "Could not make the channel to the worker threads");
@@ -72,9 +72,7 @@ uint32_t Environment::run(std::shared_ptr<Job> job, unsigned threads, const std:
   pending->make_result = std::move(make_result);
   if (progress.IsFunction()) {
     pending->progress = Napi::Persistent(progress.As<Napi::Function>());
-    job->on_progress = [this, id](double fraction) {
-      post(new Message{id, false, {}, fraction});
-    };
+    job->on_progress = [this, id](double fraction) { post(new Message{id, false, {}, fraction}); };
   }
   // Made now, so that a worker thread needs no memory to say that the job has ended.
   auto* outcome = new Message{id, true, {}, 1.0};

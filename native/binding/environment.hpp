@@ -1,8 +1,8 @@
 // One for each Node environment (the main thread, and every worker_thread that loads the addon): the jobs in flight and
 // the way back from the worker threads to JavaScript.
 //
-// A job's inputs and outputs are typed arrays that the TypeScript face made for it alone, or shared memory: nobody else can
-// detach them, and the references held here keep them from being collected while a worker thread uses them.
+// A job's inputs and outputs are typed arrays that the TypeScript face made for it alone, or shared memory: nobody else
+// can detach them, and the references held here keep them from being collected while a worker thread uses them.
 #pragma once
 
 #include <napi.h>
@@ -31,8 +31,8 @@ class Environment {
   // What a job becomes for JavaScript when it has succeeded; runs on the JavaScript thread.
   using MakeResult = std::function<Napi::Value(Napi::Env)>;
 
-  // Runs a job on the pool. `settled(error, result)` is called once, unless the environment ends first; `progress` may be
-  // undefined. `pins` are kept alive until then. Returns the id that cancel() takes.
+  // Runs a job on the pool. `settled(error, result)` is called once, unless the environment ends first; `progress` may
+  // be undefined. `pins` are kept alive until then. Returns the id that cancel() takes.
   uint32_t run(std::shared_ptr<Job> job, unsigned threads, const std::vector<Napi::Value>& pins, Napi::Function settled,
                Napi::Value progress, MakeResult make_result);
   void cancel(uint32_t id);

@@ -36,8 +36,9 @@ inline Napi::Value start(const Napi::CallbackInfo& info, const Arguments& argume
   }
   const auto threads = static_cast<unsigned>(arguments.size("threads", 4096));
   const Napi::Value progress = info.Length() > 2 ? info[2] : info.Env().Undefined();
-  const uint32_t id = Environment::of(info.Env()).run(std::move(job), threads, arguments.views(),
-                                                      info[1].As<Napi::Function>(), progress, std::move(make_result));
+  const uint32_t id = Environment::of(info.Env())
+                          .run(std::move(job), threads, arguments.views(), info[1].As<Napi::Function>(), progress,
+                               std::move(make_result));
   return Napi::Number::New(info.Env(), id);
 }
 

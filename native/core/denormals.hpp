@@ -1,7 +1,7 @@
 // While one lives, this thread's arithmetic on x86 gives 0 instead of subnormal results, which cost some processors a
-// microcode assist each (20 to 35 times slower on logits of standard deviation 30, measured in a kernel that formed them);
-// a log-prob cannot see values below 1e-38. Subnormal operands are read as they are, so that ranks stay exact. 64-bit Arm
-// needs none of this. The thread's own mode comes back at the end.
+// microcode assist each (20 to 35 times slower on logits of standard deviation 30, measured in a kernel that formed
+// them); a log-prob cannot see values below 1e-38. Subnormal operands are read as they are, so that ranks stay exact.
+// 64-bit Arm needs none of this. The thread's own mode comes back at the end.
 #pragma once
 
 #if defined(__SSE2__) || defined(_M_X64)

@@ -27,8 +27,9 @@ class ThreadPool {
   // in flight take turns chunk by chunk, so a long one does not hold up a short one.
   void submit(std::shared_ptr<Job> job, unsigned threads, std::function<void(Status)> settled);
 
-  // Cancels a job that was submitted. What of it still waits for a worker is taken out of the queue, so that it settles as
-  // soon as no chunk of it is running (at once, on this thread, where none is), whatever other jobs keep the workers busy.
+  // Cancels a job that was submitted. What of it still waits for a worker is taken out of the queue, so that it settles
+  // as soon as no chunk of it is running (at once, on this thread, where none is), whatever other jobs keep the workers
+  // busy.
   void cancel(Job& job);
 
   // The process-wide pool. It lives from the first acquire to the last release and not longer: a worker_thread that

@@ -3,12 +3,20 @@
 
 namespace covn {
 
-namespace scalar { extern const KernelTable kTable; }
+namespace scalar {
+extern const KernelTable kTable;
+}
 #if COVN_ARCH_X86
-namespace avx2 { extern const KernelTable kTable; }
-namespace avx512 { extern const KernelTable kTable; }
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
 #elif COVN_ARCH_ARM64
-namespace neon { extern const KernelTable kTable; }
+namespace neon {
+extern const KernelTable kTable;
+}
 #endif
 
 const KernelTable& kernels_for(Target target) {

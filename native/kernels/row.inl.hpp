@@ -6,8 +6,8 @@
 // float range. Largest error of log(sum) + max/T against a long double: 5e-7 nats for rows of up to 2^20 logits, from
 // the rounding of x - max (at most 2^-24 |x - max| / T nats, weighted by its exponential) and 3e-9 relative from 2^f.
 //
-// Structure: blocks of kRowBlock logits; in each, the maximum first (that reads memory), then the exponentials (from the
-// first-level cache), added to doubles in a fixed order.
+// Structure: blocks of kRowBlock logits; in each, the maximum first (that reads memory), then the exponentials (from
+// the first-level cache), added to doubles in a fixed order.
 
 constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number, kept in the low bits
 constexpr float kLowestExponent = -126.0f;  // 2^-126 is the least normal float; smaller terms cannot change a sum

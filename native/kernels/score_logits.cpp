@@ -80,9 +80,9 @@ class LogitsJob final : public ScoreJob {
   Status merge() override {
     std::sort(non_finite_rows_.begin(), non_finite_rows_.end());
     for (size_t i = 0; i + 1 < request_.offsets.size(); i++) {
-      request_.sequence[i] = sum_response(
-          static_cast<size_t>(request_.offsets[i]), static_cast<size_t>(request_.offsets[i + 1]),
-          [this](size_t row) { return request_.targets[row] < 0 ? 0.0 : token_[row]; });
+      request_.sequence[i] =
+          sum_response(static_cast<size_t>(request_.offsets[i]), static_cast<size_t>(request_.offsets[i + 1]),
+                       [this](size_t row) { return request_.targets[row] < 0 ? 0.0 : token_[row]; });
     }
     return {};
   }
@@ -130,8 +130,8 @@ class LogitsJob final : public ScoreJob {
       return true;
     }
     fail(chunk, row,
-         expected(Code::non_finite, "logits below +inf, not all of them -inf,", "row " + std::to_string(row) + " of logits",
-                  describe_row(x)));
+         expected(Code::non_finite, "logits below +inf, not all of them -inf,",
+                  "row " + std::to_string(row) + " of logits", describe_row(x)));
     return false;
   }
 

@@ -1,6 +1,6 @@
-// Sums of token log-probs over one response: in double, in blocks of fixed size from the response's first row, merged in
-// order. The order depends on nothing but the response, so the bits do not change with threads or batch; the error for a
-// million tokens is about 1e-9 nats.
+// Sums of token log-probs over one response: in double, in blocks of fixed size from the response's first row, merged
+// in order. The order depends on nothing but the response, so the bits do not change with threads or batch; the error
+// for a million tokens is about 1e-9 nats.
 #pragma once
 
 #include <cstddef>

@@ -39,8 +39,8 @@ using AccumulateRow = void (*)(RowState& state, const T* x, size_t n, const RowP
 constexpr size_t kRowBlock = 2048;
 
 // For each threshold k: forward[k] += #{i : a_i - b_i >= t_k} and backward[k] += #{i : b_i - a_i >= t_k}.
-using CountPairs = void (*)(const double* a, const double* b, size_t n, const double* thresholds, size_t threshold_count,
-                            uint64_t* forward, uint64_t* backward);
+using CountPairs = void (*)(const double* a, const double* b, size_t n, const double* thresholds,
+                            size_t threshold_count, uint64_t* forward, uint64_t* backward);
 
 struct KernelTable {
   // [1: with `weighted`][1: with `greater`]

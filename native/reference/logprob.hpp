@@ -1,5 +1,5 @@
-// Slow oracles for log-probs, in long double and in the plainest way, for reading and for tests. They share no code with
-// the kernels.
+// Slow oracles for log-probs, in long double and in the plainest way, for reading and for tests. They share no code
+// with the kernels.
 #pragma once
 
 #include <cmath>

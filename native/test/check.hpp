@@ -1,4 +1,5 @@
-// A test is a function; CHECK notes a failure and goes on. Each test program prints its counts and exits 1 on a failure.
+// A test is a function; CHECK notes a failure and goes on. Each test program prints its counts and exits 1 on a
+// failure.
 #pragma once
 
 #include <cstdint>
@@ -20,26 +21,26 @@ struct Register {
   Register(std::string name, std::function<void()> body) { tests().emplace_back(std::move(name), std::move(body)); }
 };
 
-#define COVN_TEST(name)                                          \
-  static void name();                                            \
+#define COVN_TEST(name)                                             \
+  static void name();                                               \
   static const ::covn::test::Register register_##name(#name, name); \
   static void name()
 
-#define CHECK(condition)                                                              \
-  do {                                                                                \
-    if (!(condition)) {                                                               \
-      std::printf("    %s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition);   \
-      ::covn::test::failures++;                                                       \
-    }                                                                                 \
+#define CHECK(condition)                                                            \
+  do {                                                                              \
+    if (!(condition)) {                                                             \
+      std::printf("    %s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition); \
+      ::covn::test::failures++;                                                     \
+    }                                                                               \
   } while (false)
 
-#define CHECK_AT_MOST(value, bound)                                                                       \
-  do {                                                                                                    \
-    const double checked_value = static_cast<double>(value);                                              \
-    if (!(checked_value <= (bound))) {                                                                    \
+#define CHECK_AT_MOST(value, bound)                                                                            \
+  do {                                                                                                         \
+    const double checked_value = static_cast<double>(value);                                                   \
+    if (!(checked_value <= (bound))) {                                                                         \
       std::printf("    %s:%d: %s = %g, above %g\n", __FILE__, __LINE__, #value, checked_value, double(bound)); \
-      ::covn::test::failures++;                                                                           \
-    }                                                                                                     \
+      ::covn::test::failures++;                                                                                \
+    }                                                                                                          \
   } while (false)
 
 inline int run_all() {

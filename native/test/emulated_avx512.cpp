@@ -36,6 +36,8 @@ static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
 namespace covn::emulated_avx512 {
 #include "kernels/simd/avx512.inl.hpp"
 
+#include "kernels/simd/shared.inl.hpp"
+
 #include "kernels/row.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"

@@ -7,6 +7,8 @@
 namespace covn::emulated_neon {
 #include "kernels/simd/neon.inl.hpp"
 
+#include "kernels/simd/shared.inl.hpp"
+
 #include "kernels/row.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"

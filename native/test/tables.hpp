@@ -9,8 +9,12 @@
 #include "kernels/table.hpp"
 
 #if COVN_TEST_EMULATION
-namespace covn::emulated_avx512 { extern const KernelTable kTable; }
-namespace covn::emulated_neon { extern const KernelTable kTable; }
+namespace covn::emulated_avx512 {
+extern const KernelTable kTable;
+}
+namespace covn::emulated_neon {
+extern const KernelTable kTable;
+}
 #endif
 
 namespace covn::test {

@@ -30,11 +30,17 @@ AccumulateRow<BFloat16> kernel(const KernelTable& table, BFloat16) { return tabl
 template <class T>
 T store(float value);
 template <>
-float store(float value) { return value; }
+float store(float value) {
+  return value;
+}
 template <>
-BFloat16 store(float value) { return {static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16)}; }
+BFloat16 store(float value) {
+  return {static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16)};
+}
 template <>
-Float16 store(float value) { return {reference::encode_half(value)}; }
+Float16 store(float value) {
+  return {reference::encode_half(value)};
+}
 
 struct Errors {
   long double token = 0, log_z = 0, entropy = 0, mean_token = 0;
@@ -78,7 +84,8 @@ void check_type(const char* type) {
           const int rows = vocab > 10000 ? 4 : 40;
           const Errors e = measure<T>(*table, vocab, deviation, temperature, rows, vocab + 17);
           const double bound = deviation > 5 || temperature < 1 ? 2e-6 : 1e-6;
-          if (e.token > bound) std::printf("    %s %s V=%zu sd=%g T=%g\n", name.c_str(), type, vocab, deviation, temperature);
+          if (e.token > bound)
+            std::printf("    %s %s V=%zu sd=%g T=%g\n", name.c_str(), type, vocab, deviation, temperature);
           CHECK_AT_MOST(e.token, bound);
           CHECK_AT_MOST(e.log_z, bound);
           CHECK_AT_MOST(e.entropy, 2e-6);
@@ -106,7 +113,8 @@ COVN_TEST(mean_signed_error_stays_below_1e_8) {
     if (name.find("emulated") != std::string::npos) continue;  // too slow for this many rows
     for (double deviation : {1.0, 5.0, 30.0}) {
       const Errors e = measure<float>(*table, 1000, deviation, 1.0, 20000, 5);
-      std::printf("    %s sd=%g: mean signed error %.2Le nats, largest %.2Le\n", name.c_str(), deviation, e.mean_token, e.token);
+      std::printf("    %s sd=%g: mean signed error %.2Le nats, largest %.2Le\n", name.c_str(), deviation, e.mean_token,
+                  e.token);
       CHECK_AT_MOST(std::fabs(e.mean_token), 1e-8);
     }
   }
@@ -166,7 +174,8 @@ COVN_TEST(a_row_read_in_pieces_gives_the_same_bits) {
     const RowState whole = run(*table, x, x[9]);
     RowState pieces = empty_row();
     for (size_t start = 0; start < x.size(); start += 2 * kRowBlock) {
-      table->accumulate_f32[1][1](pieces, x.data() + start, std::min(2 * kRowBlock, x.size() - start), parameters_of(1.0, x[9]));
+      table->accumulate_f32[1][1](pieces, x.data() + start, std::min(2 * kRowBlock, x.size() - start),
+                                  parameters_of(1.0, x[9]));
     }
     CHECK(pieces.sum == whole.sum && pieces.weighted == whole.weighted && pieces.greater == whole.greater);
     // With or without the optional sums, the log-sum-exp has the same bits.

@@ -1,18 +1,18 @@
-// Scoring jobs: agreement with the long double reference end to end, and the same bits whatever the threads and batches.
+// Scoring jobs: agreement with the long double reference end to end, and the same bits whatever the threads and
+// batches.
 #include <atomic>
 #include <bit>
 #include <cmath>
-#include <future>
 #include <limits>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
-#include "core/thread_pool.hpp"
 #include "covn/logprob.hpp"
 #include "reference/logprob.hpp"
 #include "test/check.hpp"
+#include "test/pool.hpp"
 
 using namespace covn;
 using namespace covn::test;
@@ -41,18 +41,17 @@ struct Result {
   std::vector<int64_t> non_finite_rows;
 };
 
-Status run_on_pool(ThreadPool& pool, std::shared_ptr<Job> job, unsigned threads) {
-  std::promise<Status> done;
-  pool.submit(std::move(job), threads, [&done](Status status) { done.set_value(std::move(status)); });
-  return done.get_future().get();
-}
-
 // threads = 0: on this thread.
 Result score(const Case& c, std::vector<int64_t> offsets, Target target, ThreadPool* pool, unsigned threads,
              bool propagate = false) {
   const size_t rows = c.targets.size();
-  Result r{{}, std::vector<double>(offsets.size() - 1), std::vector<double>(rows), std::vector<float>(rows),
-           std::vector<float>(rows), std::vector<int32_t>(rows), {}};
+  Result r{{},
+           std::vector<double>(offsets.size() - 1),
+           std::vector<double>(rows),
+           std::vector<float>(rows),
+           std::vector<float>(rows),
+           std::vector<int32_t>(rows),
+           {}};
   ScoreRequest request;
   request.logits = c.logits.data();
   request.logit_count = c.logits.size();
@@ -194,10 +193,12 @@ COVN_TEST(degenerate_rows) {
       c.logits[2 * 5 + 2] = bad.value;
       r = score(c, {0, 4}, target, nullptr, 0);
       CHECK(r.status.code == Code::non_finite);
-      CHECK(r.status.message.find("row 2") != std::string::npos && r.status.message.find(bad.text) != std::string::npos);
+      CHECK(r.status.message.find("row 2") != std::string::npos &&
+            r.status.message.find(bad.text) != std::string::npos);
       r = score(c, {0, 2, 4}, target, nullptr, 0, true);
       CHECK(r.status.ok() && r.non_finite_rows == std::vector<int64_t>{2});
-      CHECK(std::isnan(r.token[2]) && std::isfinite(r.token[3]) && std::isnan(r.sequence[1]) && std::isfinite(r.sequence[0]));
+      CHECK(std::isnan(r.token[2]) && std::isfinite(r.token[3]) && std::isnan(r.sequence[1]) &&
+            std::isfinite(r.sequence[0]));
     }
     c = random_case(4, 5, 1.0, 16);
     std::fill_n(c.logits.begin() + 15, 5, -kInfinity);
@@ -321,8 +322,8 @@ COVN_TEST(sums_of_tokens_are_those_of_the_job) {
   const Result r = score(c, offsets, best_target(), nullptr, 0);
   std::vector<double> tokens;
   for (size_t row = 0; row < 5000; row++) {
-    tokens.push_back(score({{c.logits.begin() + row * 7, c.logits.begin() + (row + 1) * 7}, {c.targets[row]}, 7}, {0, 1},
-                           best_target(), nullptr, 0)
+    tokens.push_back(score({{c.logits.begin() + row * 7, c.logits.begin() + (row + 1) * 7}, {c.targets[row]}, 7},
+                           {0, 1}, best_target(), nullptr, 0)
                          .sequence[0]);
   }
   std::vector<double> sums(4);

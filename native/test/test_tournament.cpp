@@ -2,12 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <future>
 
 #include "core/philox.hpp"
-#include "core/thread_pool.hpp"
 #include "covn/tournament.hpp"
 #include "test/check.hpp"
+#include "test/pool.hpp"
 #include "test/tables.hpp"
 
 using namespace covn;
@@ -103,9 +102,7 @@ Outcome run_tournament(const LogProbMatrix& p, const std::vector<double>& thresh
   CHECK(make_tournament_job(request, job).ok());
   if (on_pool) {
     ThreadPool pool(3);
-    std::promise<Status> done;
-    pool.submit(std::move(job), 0, [&done](Status status) { done.set_value(std::move(status)); });
-    CHECK(done.get_future().get().ok());
+    CHECK(run_on_pool(pool, std::move(job), 0).ok());
   } else {
     CHECK(run_inline(*job).ok());
   }
@@ -118,7 +115,8 @@ struct Choice {
   std::vector<double> scores;
 };
 
-Choice naive_choice(const LogProbMatrix& p, const std::vector<double>& thresholds, const std::vector<size_t>& responses) {
+Choice naive_choice(const LogProbMatrix& p, const std::vector<double>& thresholds,
+                    const std::vector<size_t>& responses) {
   std::vector<size_t> tied(p.models);
   for (size_t i = 0; i < p.models; i++) tied[i] = i;
   std::vector<double> scores;
@@ -157,7 +155,8 @@ Choice naive_choice(const LogProbMatrix& p, const std::vector<double>& threshold
   return {best(tied), best(all), scores};
 }
 
-std::vector<size_t> replicate_responses(const std::vector<int32_t>& units, size_t unit_count, uint32_t replicate, uint64_t seed) {
+std::vector<size_t> replicate_responses(const std::vector<int32_t>& units, size_t unit_count, uint32_t replicate,
+                                        uint64_t seed) {
   std::vector<size_t> responses;
   for (size_t draw = 0; draw < unit_count; draw++) {
     const PhiloxCounter bits = philox4x32({static_cast<uint32_t>(draw), 0, replicate, 1}, seed);
@@ -210,7 +209,8 @@ COVN_TEST(tournament_and_its_replicates_agree_with_plain_loops) {
     }
     // Threads change nothing; the seed does.
     const Outcome again = run_tournament(p, thresholds, units, unit_count, replicates, rank, 77, true);
-    CHECK(again.choice_counts == o.choice_counts && again.limits == o.limits && again.worst_opponent == o.worst_opponent);
+    CHECK(again.choice_counts == o.choice_counts && again.limits == o.limits &&
+          again.worst_opponent == o.worst_opponent);
     const Outcome other = run_tournament(p, thresholds, units, unit_count, replicates, rank, 78, true);
     CHECK(other.choice_counts != o.choice_counts || other.limits != o.limits);
   }

@@ -26,7 +26,8 @@ class Job {
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
-  // Called from a worker thread with the fraction of chunks done (below 1), at most once every 50 ms. Set before the job starts.
+  // Called from a worker thread with the fraction of chunks done (below 1), at most once every 50 ms. Set before the
+  // job starts.
   std::function<void(double)> on_progress;
 
   // Takes chunks until none is left, or the job is cancelled or has failed. Safe to call from several threads at once.

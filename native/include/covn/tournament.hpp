@@ -29,8 +29,8 @@ class PairwiseJob : public Job {
   virtual const std::vector<uint64_t>& counts() const = 0;
 };
 
-// Eq. 28 (arXiv 2510.15020) before the division by n; thresholds are log N, finite and >= 0, and thresholds * models^2 is
-// at most kMaxPairCounts.
+// Eq. 28 (arXiv 2510.15020) before the division by n; thresholds are log N, finite and >= 0, and thresholds * models^2
+// is at most kMaxPairCounts.
 Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,
                          std::unique_ptr<PairwiseJob>& job);
 
@@ -48,14 +48,14 @@ struct TournamentRequest {
   size_t tail_rank = 1;   // in [1, replicates]: limits are the values of this rank from below and from above
   uint64_t seed = 0;
   // Outputs. The data's own:
-  int32_t* choices = nullptr;         // [2]: the tournament's (Eq. 29, ties down the ladder, then cross-entropy), and that
-                                      // of least cross-entropy
+  int32_t* choices = nullptr;  // [2]: the tournament's (Eq. 29, ties down the ladder, then cross-entropy), and that
+                               // of least cross-entropy
   double* ladder_scores = nullptr;    // [thresholds, models]: worst-opponent coverage
   int32_t* worst_opponent = nullptr;  // [models] at the last threshold; -1 for a single model
   // The replicates':
   double* choice_counts = nullptr;  // [2, models]: how often each model was chosen, added to what is there
-  double* limits = nullptr;  // [models + 1, 2]: of each model's score at the last threshold, and of the score of the data's
-                             // second choice minus that of its first
+  double* limits = nullptr;  // [models + 1, 2]: of each model's score at the last threshold, and of the score of the
+                             // data's second choice minus that of its first
 };
 
 // The draws depend on nothing but the seed, the replicate and the draw's index; so do the results.

@@ -14,13 +14,7 @@ COVN_INLINE F32 load(const BFloat16* p) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
 }
-template <class T>
-COVN_INLINE F32 load_padded(const T* p, size_t n) {
-  if (n >= F32::lanes) return load(p);
-  float buffer[F32::lanes];
-  for (size_t i = 0; i < F32::lanes; i++) buffer[i] = i < n ? to_float(p[i]) : -COVN_INFINITY;
-  return load(buffer);
-}
+COVN_INLINE void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -35,13 +29,6 @@ COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
 COVN_INLINE F32 power_of_two(F32 rounded) {
   const __m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(rounded.v), 23);
   return {_mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)))};
-}
-COVN_INLINE float reduce_max(F32 a) {
-  float lane[F32::lanes];
-  _mm256_storeu_ps(lane, a.v);
-  float m = lane[0];
-  for (float x : lane) m = x > m ? x : m;
-  return m;
 }
 
 struct WideSum {

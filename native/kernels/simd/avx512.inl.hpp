@@ -14,13 +14,7 @@ COVN_INLINE F32 load(const BFloat16* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
-template <class T>
-COVN_INLINE F32 load_padded(const T* p, size_t n) {
-  if (n >= F32::lanes) return load(p);
-  float buffer[F32::lanes];
-  for (size_t i = 0; i < F32::lanes; i++) buffer[i] = i < n ? to_float(p[i]) : -COVN_INFINITY;
-  return load(buffer);
-}
+COVN_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -36,13 +30,6 @@ COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
 COVN_INLINE F32 power_of_two(F32 rounded) {
   const __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(rounded.v), 23);
   return {_mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)))};
-}
-COVN_INLINE float reduce_max(F32 a) {
-  float lane[F32::lanes];
-  _mm512_storeu_ps(lane, a.v);
-  float m = lane[0];
-  for (float x : lane) m = x > m ? x : m;
-  return m;
 }
 
 struct WideSum {
@@ -62,9 +49,7 @@ struct WideSum {
 
 struct GreaterCounter {
   int64_t n = 0;
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
-    n += _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ));
-  }
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ)); }
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 

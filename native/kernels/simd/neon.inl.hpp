@@ -14,13 +14,7 @@ COVN_INLINE F32 load(const BFloat16* p) {
   const uint16x4_t half = vld1_u16(reinterpret_cast<const uint16_t*>(p));
   return {vreinterpretq_f32_u32(vshll_n_u16(half, 16))};
 }
-template <class T>
-COVN_INLINE F32 load_padded(const T* p, size_t n) {
-  if (n >= F32::lanes) return load(p);
-  float buffer[F32::lanes];
-  for (size_t i = 0; i < F32::lanes; i++) buffer[i] = i < n ? to_float(p[i]) : -COVN_INFINITY;
-  return load(buffer);
-}
+COVN_INLINE void store(float* p, F32 a) { vst1q_f32(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {vaddq_f32(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {vsubq_f32(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {vmulq_f32(a.v, b.v)}; }
@@ -36,13 +30,6 @@ COVN_INLINE F32 power_of_two(F32 rounded) {
   const uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(rounded.v), 23);
   return {vreinterpretq_f32_u32(vaddq_u32(shifted, vdupq_n_u32(0x3f800000u)))};
 }
-COVN_INLINE float reduce_max(F32 a) {
-  float lane[F32::lanes];
-  vst1q_f32(lane, a.v);
-  float m = lane[0];
-  for (float x : lane) m = x > m ? x : m;
-  return m;
-}
 
 struct WideSum {
   float64x2_t low, high;
@@ -56,9 +43,7 @@ struct WideSum {
 
 struct GreaterCounter {
   int64_t n = 0;
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
-    n += vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31));
-  }
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 

@@ -17,12 +17,8 @@ COVN_INLINE F32 load(const T* p) {
   for (size_t i = 0; i < F32::lanes; i++) r.v[i] = to_float(p[i]);
   return r;
 }
-// The first n elements (fewer than or as many as the lanes), then -inf.
-template <class T>
-COVN_INLINE F32 load_padded(const T* p, size_t n) {
-  F32 r = set(-COVN_INFINITY);
-  for (size_t i = 0; i < F32::lanes && i < n; i++) r.v[i] = to_float(p[i]);
-  return r;
+COVN_INLINE void store(float* p, F32 a) {
+  for (size_t i = 0; i < F32::lanes; i++) p[i] = a.v[i];
 }
 COVN_INLINE F32 add(F32 a, F32 b) {
   for (size_t i = 0; i < F32::lanes; i++) a.v[i] += b.v[i];
@@ -68,11 +64,7 @@ COVN_INLINE F32 power_of_two(F32 rounded) {
   for (float& x : rounded.v) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) << 23) + 0x3f800000u);
   return rounded;
 }
-COVN_INLINE float reduce_max(F32 a) {
-  float m = a.v[0];
-  for (float x : a.v) m = x > m ? x : m;
-  return m;
-}
+
 // Sums of floats in double, lane by lane, and at the end in a fixed order.
 struct WideSum {
   double v[F32::lanes] = {};

@@ -12,6 +12,8 @@
 namespace covn::avx2 {
 #include "kernels/simd/avx2.inl.hpp"
 
+#include "kernels/simd/shared.inl.hpp"
+
 #include "kernels/row.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"

@@ -6,6 +6,8 @@
 namespace covn::neon {
 #include "kernels/simd/neon.inl.hpp"
 
+#include "kernels/simd/shared.inl.hpp"
+
 #include "kernels/row.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"

@@ -3,6 +3,8 @@
 namespace covn::scalar {
 #include "kernels/simd/scalar.inl.hpp"
 
+#include "kernels/simd/shared.inl.hpp"
+
 #include "kernels/row.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"
