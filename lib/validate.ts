@@ -38,7 +38,9 @@ export function checkNumber(
   if (typeof value !== 'number') throw typeError('a number', name, value);
   const inside = open ? value > min && value < max : value >= min && value <= max;
   if (!Number.isFinite(value) || !inside) {
-    throw rangeError(`a number in ${open ? '(' : '['}${min}, ${max}${open ? ')' : ']'}`, name, value);
+    const atLeast = `a finite number${min === Number.NEGATIVE_INFINITY ? '' : ` ${open ? '>' : '>='} ${min}`}`;
+    const range = open ? `a number in (${min}, ${max})` : `a number in [${min}, ${max}]`;
+    throw rangeError(max === Number.POSITIVE_INFINITY ? atLeast : range, name, value);
   }
   return value;
 }

@@ -154,7 +154,8 @@ const bounded = [
   ['Bernoulli 0.97', () => (uniform() < 0.97 ? 1 : 0), 0.97, 'safe'],
   ['Beta(1.9, 0.1)', () => beta(0.95, 2), 0.95, 'safe'],
   ['Beta(0.99, 0.01)', () => beta(0.99, 1), 0.99, 'safe'],
-  ['Beta(99, 1), 1% at 0', mixture(0.01), 0.99 * 0.99, 'safe'],
+  // With 10 rare values in 1000 the t-interval still feels their skewness: 0.927 for a Bernoulli 0.01, by summation.
+  ['Beta(99, 1), 1% at 0', mixture(0.01), 0.99 * 0.99, 'report'],
   ['Beta(99, 1), 3% at 0', mixture(0.03), 0.97 * 0.99, 'safe'],
 ];
 const unit = { range: [0, 1] };

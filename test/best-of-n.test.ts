@@ -99,6 +99,18 @@ describe('passAtN and passHatN', () => {
     );
   });
 
+  it('claim no certainty near saturation', () => {
+    // 40 problems of 200 samples: one in ten responses is right, and Pass@100 is within 1e-8 of 1 for each of them.
+    const correct = Array.from({ length: 40 }, (_, i) => 20 + i);
+    const { value, lower, upper } = passAtN({ samples: 200, correct }, 100);
+    expect(value).toBeGreaterThan(1 - 1e-6);
+    expect(lower).toBeCloseTo(0.025 ** (1 / 40), 6);
+    expect(upper).toBe(1);
+    const hat = passHatN({ samples: 200, correct }, 100);
+    expect(hat).toMatchObject({ value: 0, lower: 0 });
+    expect(hat.upper).toBeCloseTo(1 - 0.025 ** (1 / 40), 12);
+  });
+
   it('refuse what cannot be estimated', () => {
     const range = expect.objectContaining({ code: 'ERR_COVN_RANGE' });
     expect(() => passAtN({ samples: [8, 4], correct: [1, 1] }, 5)).toThrow(
@@ -168,7 +180,9 @@ describe('bestOfNReward', () => {
     expect(() => bestOfNReward({ rewards: [1, Number.NaN, 3], offsets: [0, 3] }, 1)).toThrow('rewards[1]');
     expect(() => bestOfNReward({ rewards, offsets: [0, 2, 1, 3] }, 1)).toThrow('offsets[2]');
     expect(() => bestOfNReward({ rewards, offsets: [1, 3] }, 1)).toThrow('offsets[0]');
-    expect(() => bestOfNReward({ rewards, offsets: [0, 2] }, 1)).toThrow('Expected 3 (the number of rows) for the last element of offsets');
+    expect(() => bestOfNReward({ rewards, offsets: [0, 2] }, 1)).toThrow(
+      'Expected 3 (the number of rows) for the last element of offsets',
+    );
     expect(() => bestOfNReward({ rewards, values: [1], offsets: [0, 3] }, 1)).toThrow('values');
     expect(() => bestOfNReward({ rewards, offsets: [0, 2, 3] }, [1, 2])).toThrow('problem 1');
     expect(() => bestOfNReward({ rewards, offsets: [0, 3, 3] }, 1)).toThrow('at most 0');

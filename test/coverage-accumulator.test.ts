@@ -148,6 +148,11 @@ describe('refusals', () => {
     const accumulator = new CoverageAccumulator({ thresholds });
     expect(() => accumulator.merge(new CoverageAccumulator({ thresholds: [1, 2] }))).toThrow(RangeError);
     expect(() => accumulator.merge(new CoverageAccumulator({ thresholds: [1, 2, 4, 8, 16, 33] }))).toThrow(RangeError);
+    const other = new CoverageAccumulator({ thresholds, confidence: 0.9 }).add(1);
+    expect(() => accumulator.merge(other)).toThrow(
+      'Expected an accumulator of confidence 0.95 for other but received 0.9',
+    );
+    expect(accumulator.n).toBe(0);
     expect(() => accumulator.merge({} as never)).toThrow(TypeError);
     expect(() => accumulator.profile()).toThrow(RangeError);
   });

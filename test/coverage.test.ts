@@ -159,10 +159,37 @@ describe('at', () => {
           expect(at.value).toBeCloseTo(direct.value, 12);
           expect(at.lower).toBeCloseTo(direct.lower, 6);
           expect(at.upper).toBeCloseTo(direct.upper, 6);
+          expect(at.n).toBe(rows.length);
           const mean = meanEstimate(logRatios, options);
           expect(profile.kl.value).toBeCloseTo(mean.value, 10);
           expect(profile.kl.upper).toBeCloseTo(mean.upper, 6);
         }
+      }),
+      settings,
+    );
+  });
+});
+
+describe('responses of weight 0', () => {
+  it('change nothing', () => {
+    const row = fc.record({
+      x: fc.oneof(fc.integer({ min: -2, max: 6 }), fc.constant(INFINITY)),
+      cluster: fc.nat(5),
+      weight: fc.constantFrom(0, 1, 1, 2.5),
+    });
+    fc.assert(
+      fc.property(fc.array(row, { minLength: 4, maxLength: 30 }), fc.boolean(), (rows, clustered) => {
+        const kept = rows.filter((r) => r.weight > 0);
+        fc.pre((clustered ? new Set(kept.map((r) => r.cluster)).size : kept.length) > 1);
+        const report = (list: typeof rows) =>
+          coverageProfile(
+            list.map((r) => r.x),
+            {
+              weights: list.map((r) => r.weight),
+              ...(clustered ? { clusters: list.map((r) => r.cluster) } : {}),
+            },
+          ).toJSON();
+        expect(report(rows)).toEqual(report(kept));
       }),
       settings,
     );
@@ -201,37 +228,6 @@ describe('curve and band', () => {
       expect(bandLower).toBeCloseTo(Math.max(0, value - 0.096), 3);
       expect(bandUpper).toBeCloseTo(Math.min(1, value + 0.096), 3);
     }
-  });
-});
-
-describe('inverse', () => {
-  it('is the infimum of N with Cov_N <= coverage', () => {
-    fc.assert(
-      fc.property(sample, fc.double({ min: 0, max: 1, noNaN: true }), (logRatios, target) => {
-        const share = (x: number) => logRatios.filter((l) => l > x).length / logRatios.length;
-        const above = logRatios.filter((l) => l >= 0).length / logRatios.length;
-        const steps = logRatios.filter((l) => l >= 0 && share(l) <= target);
-        const least = above <= target ? 1 : Math.exp(Math.min(INFINITY, ...steps));
-        const { value, lower, upper } = coverageProfile(logRatios).inverse(target);
-        expect(value).toBe(least);
-        expect(lower).toBeLessThanOrEqual(value);
-        expect(upper).toBeGreaterThanOrEqual(value);
-      }),
-      settings,
-    );
-  });
-
-  it('has order statistics as limits', () => {
-    const logRatios = Array.from({ length: 100 }, (_, i) => (i + 1) / 10);
-    const { lower, upper } = coverageProfile(logRatios).inverse(0.5);
-    const within = (end: 'lower' | 'upper') =>
-      Array.from({ length: 101 }, (_, hits) => hits)
-        .filter((hits) => proportionEstimate(hits, 100)[end] <= 0.5)
-        .at(-1)!;
-    expect(lower).toBeCloseTo(Math.exp((100 - within('lower')) / 10), 10);
-    expect(upper).toBeCloseTo(Math.exp((100 - within('upper')) / 10), 10);
-    expect(coverageProfile(logRatios).inverse(0.01).upper).toBe(INFINITY);
-    expect(coverageProfile(logRatios).inverse(1)).toMatchObject({ value: 1, lower: 1, upper: 1 });
   });
 });
 

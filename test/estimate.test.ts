@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   bcaLimits,
+  betaQuantile,
   clusterDesign,
   clusteredProportion,
   clusterIds,
@@ -55,6 +56,17 @@ describe('Philox4x32-10', () => {
     }
     for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(5 * Math.sqrt((60_000 * 5) / 36));
     expect(Math.abs(sum / 60_000 - 0.5)).toBeLessThan(5 / Math.sqrt(12 * 60_000));
+  });
+});
+
+describe('uniforms', () => {
+  it.each([
+    [0, 2 ** -53],
+    [0xffffffff, 1 - 2 ** -53],
+  ])('stay inside (0, 1) for words %d', (word, value) => {
+    const stream = new PhiloxStream(0);
+    stream.next = () => word;
+    expect(stream.uniform()).toBe(value);
   });
 });
 
@@ -137,10 +149,100 @@ describe('clusterDesign', () => {
     expect(design.proportionDf).toBeCloseTo(3, 12);
     expect(design.effective).toBeCloseTo(4, 12);
     expect(design.clusters).toBe(4);
+    expect(design).toMatchObject({ n: 12, observations: 12 });
+  });
+
+  it('has the effective numbers of Kish', () => {
+    const design = clusterDesign(Float64Array.of(1, 2, 3, 4), clusterIds([1, 1, 2, 3], 4));
+    expect(design.effective).toBeCloseTo(100 / (9 + 9 + 16), 12);
+    expect(design.observations).toBeCloseTo(100 / 30, 12);
   });
 });
 
+/** Clopper-Pearson's limits at p of an effective sample size, straight from the beta distribution. */
+function expectKornGraubard(estimate: Estimate, p: number, size: number, tail = 0.025): void {
+  expect(estimate.value).toBeCloseTo(p, 13);
+  expect(estimate.lower).toBeCloseTo(betaQuantile(tail, p * size, (1 - p) * size + 1), 11);
+  expect(estimate.upper).toBeCloseTo(betaQuantile(tail, p * size + 1, (1 - p) * size, 'upper'), 11);
+}
+
+/** Rows of a random design; with weight 0 among them only where asked for. */
+const designRows = (least: number) =>
+  fc.array(
+    fc.record({
+      hit: fc.nat(1),
+      cluster: fc.nat(6),
+      weight: fc.oneof(fc.constantFrom(1, least), fc.double({ min: 0.1, max: 4, noNaN: true })),
+    }),
+    { minLength: 3, maxLength: 25 },
+  );
+
 describe('clusteredProportion', () => {
+  it('is Korn-Graubard by its definition', () => {
+    fc.assert(
+      fc.property(designRows(2), fc.constantFrom(0.8, 0.95, 0.99), (rows, confidence) => {
+        const labels = [...new Set(rows.map((r) => r.cluster))];
+        fc.pre(labels.length > 1);
+        const sum = (list: typeof rows, f: (r: (typeof rows)[0]) => number) => list.reduce((s, r) => s + f(r), 0);
+        const weights = rows.map((r) => r.weight);
+        const W = sum(rows, (r) => r.weight);
+        const p = sum(rows, (r) => r.weight * r.hit) / W;
+        let variance = 0;
+        let alike = 0;
+        for (const label of labels) {
+          const own = rows.filter((r) => r.cluster === label);
+          const share = sum(own, (r) => r.weight) / W;
+          variance += sum(own, (r) => r.weight * (r.hit - p)) ** 2 / (1 - share) / W ** 2;
+          alike += share ** 2;
+        }
+        const tail = (1 - confidence) / 2;
+        const groups = clusterIds(
+          rows.map((r) => r.cluster),
+          rows.length,
+        );
+        const df = clusterDesign(Float64Array.from(weights), groups).proportionDf;
+        const factor = (studentQuantile(tail, rows.length - 1) / studentQuantile(tail, df)) ** 2;
+        const kish = W ** 2 / sum(rows, (r) => r.weight ** 2);
+        const estimate = clusteredProportion(
+          rows.map((r) => r.hit),
+          { clusters: rows.map((r) => r.cluster), weights, confidence },
+        );
+        fc.pre(p === 0 || p === 1 || (p > 1e-9 && p < 1 - 1e-9));
+        if (p === 0) expectLimits(estimate, 0, 1 - tail ** alike, 11);
+        else if (rows.every((r) => r.hit === 1)) expectLimits(estimate, tail ** alike, 1, 11);
+        else expectKornGraubard(estimate, p, Math.min(kish, ((p * (1 - p)) / variance) * factor), tail);
+      }),
+      { numRuns: 300, seed: 2 },
+    );
+  });
+
+  it('is not changed by observations of weight 0', () => {
+    fc.assert(
+      fc.property(designRows(0), fc.boolean(), (rows, clustered) => {
+        const kept = rows.filter((r) => r.weight > 0);
+        const units = clustered ? new Set(kept.map((r) => r.cluster)).size : kept.length;
+        fc.pre(units > 1);
+        const estimate = (list: typeof rows) =>
+          clusteredProportion(
+            list.map((r) => r.hit),
+            { weights: list.map((r) => r.weight), ...(clustered ? { clusters: list.map((r) => r.cluster) } : {}) },
+          );
+        expect(estimate(rows)).toEqual(estimate(kept));
+        expect(estimate(rows).n).toBe(kept.length);
+      }),
+      { numRuns: 200, seed: 3 },
+    );
+    // 10 clusters of one hit and one miss, and many rows that say nothing.
+    const hits = Array.from({ length: 20 }, (_, i) => i % 2);
+    const clusters = hits.map((_, i) => i >> 1);
+    const plain = clusteredProportion(hits, { clusters });
+    const more = new Array(10_000).fill(0);
+    const padded = { clusters: [...clusters, ...more], weights: [...new Array(20).fill(1), ...more] };
+    expect(clusteredProportion([...hits, ...more], padded)).toEqual(plain);
+    const tiny = { ...padded, weights: padded.weights.map((w) => w || 1e-9) };
+    expect(clusteredProportion([...hits, ...more], tiny).upper).toBeCloseTo(plain.upper, 2);
+  });
+
   it('counts copies of an observation as one', () => {
     // 10 clusters of 4 equal outcomes, 3 of them hits: p (1-p) / var = 9, by hand.
     const hits = Array.from({ length: 40 }, (_, i) => (i < 12 ? 1 : 0));
@@ -150,6 +252,7 @@ describe('clusteredProportion', () => {
     expect(estimate).toMatchObject({ value: 0.3, method: 'korn-graubard', n: 40, confidence: 0.95 });
     const single = proportionEstimate(3, 10);
     expect(size).toBeLessThan(9);
+    expectKornGraubard(estimate, 0.3, size);
     expect(estimate.upper - estimate.lower).toBeGreaterThan(single.upper - single.lower);
     expect(estimate.upper - estimate.lower).toBeLessThan(1.2 * (single.upper - single.lower));
   });
@@ -227,114 +330,5 @@ describe('bcaLimits', () => {
 
   it('gives a point for equal values', () => {
     expect(bcaLimits([2, 2, 2], [1, 1, 1], settings)).toEqual({ lower: 2, upper: 2 });
-  });
-});
-
-describe('meanEstimate', () => {
-  it('is Student for n >= 30 and on request, BCa below', () => {
-    const t = meanEstimate(SKEWED, { method: 't' });
-    // scipy 1.17.1: stats.t.interval(0.95, 9, mean, sem)
-    expectLimits(t, 0.39776677491198953, 7.142233225088011);
-    expect(t).toMatchObject({ method: 't', n: 10, confidence: 0.95 });
-    expect(meanEstimate(SKEWED).method).toBe('bca');
-    const values = Array.from({ length: 30 }, (_, i) => i);
-    expect(meanEstimate(values).method).toBe('t');
-    expect(meanEstimate(values.slice(1)).method).toBe('bca');
-    expect(meanEstimate(values, { method: 'bca', resamples: 50 }).method).toBe('bca');
-  });
-
-  it('does not lose a small spread on a large mean', () => {
-    const small = Float64Array.from({ length: 100 }, (_, i) => i % 2);
-    const large = small.map((x) => x + 2 ** 40);
-    const [a, b] = [meanEstimate(small), meanEstimate(large)];
-    expect(b.upper - b.lower).toBeCloseTo(a.upper - a.lower, 3);
-    expect(b.value - 2 ** 40).toBe(0.5);
-  });
-
-  it('sees copies of one value in a cluster as one value', () => {
-    const values = SKEWED.flatMap((x) => [x, x, x]);
-    const clusters = values.map((_, i) => Math.floor(i / 3));
-    const t = meanEstimate(SKEWED, { method: 't' });
-    const clustered = meanEstimate(values, { clusters });
-    expectLimits(clustered, t.lower, t.upper);
-    expect(clustered).toMatchObject({ method: 'cluster-t', n: 30 });
-    const bca = meanEstimate(values, { clusters, method: 'bca', seed: 3 });
-    const plain = meanEstimate(SKEWED, { method: 'bca', seed: 3 });
-    expectLimits(bca, plain.lower, plain.upper, 8);
-  });
-
-  it('equals Student for one observation a cluster, and for equal weights', () => {
-    const values = Array.from({ length: 40 }, (_, i) => Math.sin(i));
-    const t = meanEstimate(values);
-    const clustered = meanEstimate(values, { clusters: values.map((_, i) => `prompt ${i}`) });
-    const weighted = meanEstimate(values, { weights: new Array(40).fill(0.2) });
-    expectLimits(clustered, t.lower, t.upper);
-    expectLimits(weighted, t.lower, t.upper);
-    expect(weighted.method).toBe('weighted-t');
-  });
-
-  it('weights observations', () => {
-    expect(meanEstimate([1, 2, 5], { weights: [2, 1, 1] }).value).toBeCloseTo(9 / 4, 14);
-    const infinite = [1, 2, Number.POSITIVE_INFINITY];
-    expect(meanEstimate(infinite, { weights: [1, 1, 0] }).value).toBe(1.5);
-    expect(meanEstimate(infinite, { weights: [1, 1, 1] }).value).toBe(Number.POSITIVE_INFINITY);
-  });
-
-  it('is infinite where a value is', () => {
-    const infinity = Number.POSITIVE_INFINITY;
-    const estimate = meanEstimate([1, infinity, 2]);
-    expect(estimate).toMatchObject({ value: infinity, lower: infinity, upper: infinity, n: 3 });
-  });
-
-  it('claims nothing from one value', () => {
-    expect(meanEstimate([4])).toMatchObject({
-      value: 4,
-      lower: Number.NEGATIVE_INFINITY,
-      upper: Number.POSITIVE_INFINITY,
-      method: 'undefined (n = 1)',
-    });
-    expect(meanEstimate([4], { clusters: ['a'] }).method).toBe('undefined (n = 1)');
-    const bounded = meanEstimate([1], { range: [0, 1] });
-    expectLimits(bounded, 0.025, 1, 12);
-  });
-
-  it('keeps inside the range and claims no certainty from equal values', () => {
-    const range = [0, 1] as const;
-    const near = meanEstimate([...new Array(39).fill(1), 0.5], { range });
-    expect(near.upper).toBe(1);
-    expect(near.method).toBe('t');
-    const ones: Estimate = meanEstimate(new Array(50).fill(1), { range });
-    expect(ones).toMatchObject({ value: 1, upper: 1, method: 'bounded' });
-    expect(ones.lower).toBeCloseTo(0.025 ** (1 / 50), 12);
-    const clusters = Array.from({ length: 50 }, (_, i) => i % 5);
-    expect(meanEstimate(new Array(50).fill(1), { range, clusters }).lower).toBeCloseTo(0.025 ** (1 / 5), 12);
-    const scaled = meanEstimate(new Array(50).fill(-2), { range: [-2, 6] });
-    expect(scaled.upper).toBeCloseTo(-2 + 8 * (1 - 0.025 ** (1 / 50)), 12);
-    const middle = meanEstimate(new Array(50).fill(0.5), { range });
-    expect(middle.lower).toBeCloseTo(1 - middle.upper, 12);
-    expect(middle.lower).toBeGreaterThan(0.3);
-  });
-
-  it.each([
-    [[], {}, RangeError],
-    [[1, 2], { clusters: [1, 1] }, RangeError],
-    [[1, 2], { clusters: [1] }, RangeError],
-    [[1, 2], { weights: [1] }, RangeError],
-    [[1, 2], { range: [0, 1] }, RangeError],
-    [[1, 2], { range: [3, 1] }, RangeError],
-    [[1, 2], { confidence: 1 }, RangeError],
-    [[1, 2], { method: 'z' }, TypeError],
-    [[1, 2], { seed: -1 }, RangeError],
-    [[1, 2], { resamples: 0 }, RangeError],
-    ['ab', {}, TypeError],
-  ])('refuses %j with %j', (values, options, type) => {
-    expect(() => meanEstimate(values as number[], options as object)).toThrow(type);
-  });
-
-  it('names the place of NaN and -Infinity', () => {
-    expect(() => meanEstimate([1, Number.NaN], {}, 'rewards')).toThrow(/rewards\[1\] but received NaN/);
-    expect(() => meanEstimate([Number.NEGATIVE_INFINITY])).toThrow(
-      expect.objectContaining({ code: 'ERR_COVN_NON_FINITE' }),
-    );
   });
 });

@@ -292,6 +292,7 @@ describe('readLogRatios', () => {
       logRatios: Float64Array.of(1.5 * Math.LN2, Infinity),
       clusters: ['a', 'b'],
       warnings: [],
+      unit: 'bits',
     });
     expect((await refusal(readLogRatios(path, undefined))).found).toContain('several');
     expect((await refusal(readLogRatios(file('r\n1\nNA\n'), 'r'))).place.line).toBe(3);

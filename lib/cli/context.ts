@@ -2,6 +2,7 @@
 
 import { Presets, SingleBar } from 'cli-progress';
 import pc from 'picocolors';
+import { printable } from '../io/index.ts';
 
 /** A stream that text is written to. */
 export interface CliStream {
@@ -52,7 +53,7 @@ export function makeContext(io: CliIo, json: boolean): Context {
     say: (line = '') => void (json || io.stdout.write(`${line}\n`)),
     emit: (result) => void (json && io.stdout.write(`${toJson(result)}\n`)),
     warn: (warnings) => {
-      if (!json) for (const text of warnings) io.stderr.write(`${warned.yellow('warning:')} ${text}\n`);
+      if (!json) for (const text of warnings) io.stderr.write(`${warned.yellow('warning:')} ${printable(text)}\n`);
     },
   };
 }

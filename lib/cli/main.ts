@@ -9,7 +9,8 @@ process.once('SIGINT', () => controller.abort(new Error('interrupted')));
 // A reader that closes the pipe early (covn ... | head) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`covn: the output cannot be written (${error.message})\n`);
+  process.exit(1);
 });
 
 const { stdout, stderr, env } = process;

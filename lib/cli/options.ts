@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LogProbOptions, ValueKind, ValueUnit } from '../io/index.ts';
+import { UsageError } from './usage.ts';
 
 /** "a,b" as a list of names. */
 export function names(text: string): string[] {
@@ -20,10 +21,25 @@ export function number(min: number, max: number, whole = false) {
   };
 }
 
+/** Largest number of draws or threshold. */
+const LARGEST = 1e15;
+
+/** One character, or \\t for a tab. */
+export function character(text: string): string {
+  if (text === '\\t') return '\t';
+  if (text.length === 1 && !/["\r\n]/.test(text)) return text;
+  throw new InvalidArgumentError('Expected one character, not a quotation mark (\\t is a tab).');
+}
+
 /** "2,4,8" as numbers >= 1. */
 export function sizes(whole = false) {
-  const one = number(1, Number.MAX_SAFE_INTEGER, whole);
-  return (text: string): number[] => names(text).map(one);
+  const one = number(1, LARGEST, whole);
+  return (text: string): number[] => {
+    const list = text.split(',');
+    if (list.some((item) => item.trim() === ''))
+      throw new InvalidArgumentError('Expected numbers separated by commas.');
+    return list.map(one);
+  };
 }
 
 /** A confidence level. */
@@ -50,13 +66,41 @@ export interface LogProbFlags extends TableFlags {
   readonly kind?: ValueKind;
   readonly unit?: ValueUnit;
   readonly names?: string[];
+  /** Of `coverage` and `plan`. */
+  readonly ratio?: string | true;
+  readonly reference?: string;
+  readonly model?: string[];
+}
+
+/** Refuses options that the files given, or --ratio, leave without effect: an ignored --cluster is a wrong interval. */
+export function checkUsed(files: readonly string[], flags: LogProbFlags): void {
+  const refuse = (keys: readonly (keyof LogProbFlags)[], where: string) => {
+    const key = keys.find((key) => flags[key] !== undefined);
+    const option = key?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (option !== undefined) throw new UsageError(`--${option} has no effect ${where}: leave it out`);
+  };
+  if (files.every((file) => file.endsWith('.npy'))) {
+    const where = 'on .npy files, which have no columns';
+    refuse(['cluster', 'sequence', 'position', 'value', 'modelColumn', 'delimiter'], where);
+    if (typeof flags.ratio === 'string')
+      throw new UsageError(`--ratio ${flags.ratio} names a column, which .npy files lack`);
+  }
+  if (flags.ratio === undefined) return;
+  refuse(
+    ['reference', 'model', 'value', 'modelColumn', 'kind', 'names'],
+    'with --ratio, which names the column of ratios',
+  );
 }
 
 /** Options of every command that reads a table. */
 export function addTableOptions(command: Command): Command {
   return command
     .option('--confidence <level>', 'confidence of every interval', confidence, 0.95)
-    .option('--delimiter <character>', 'between cells (default: tab, comma or semicolon, as the header has it)')
+    .option(
+      '--delimiter <character>',
+      'between cells (default: tab, comma or semicolon, as the header has it)',
+      character,
+    )
     .option('--no-quotes', 'quotation marks are part of the cells')
     .option('--json', 'print one JSON document, nothing else');
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { FormatError } from '../io/index.ts';
+import { FormatError, placeText, printable } from '../io/index.ts';
 import { addBestOfN } from './commands/best-of-n.ts';
 import { addCoverage } from './commands/coverage.ts';
 import { addDemo } from './commands/demo.ts';
@@ -25,16 +25,9 @@ function version(): string {
 /** An error for people: place, expected and found on lines of their own where it has them. */
 function errorText(error: Error): string {
   if (!(error instanceof FormatError)) return error.message;
-  const { file, line, byte, column } = error.place;
-  const place = [
-    file,
-    line !== undefined && `line ${line}`,
-    byte !== undefined && `byte ${byte}`,
-    column !== undefined && `column '${column}'`,
-  ];
-  const lines = [place.filter(Boolean).join(', '), `expected: ${error.expected}`, `found:    ${error.found}`];
+  const lines = [placeText(error.place), `expected: ${error.expected}`, `found:    ${error.found}`];
   if (error.hint !== undefined) lines.push(`hint:     ${error.hint}`);
-  return lines.join('\n  ');
+  return lines.map(printable).join('\n  ');
 }
 
 /** Reports an error on stderr, as JSON under --json, and gives the exit code. */

@@ -2,6 +2,7 @@
 
 import type { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
+import { typeError } from '../errors.ts';
 import { FormatError } from './place.ts';
 import type { RowSource } from './table.ts';
 
@@ -34,6 +35,7 @@ export async function openDelimited(
   text: Readable,
   { delimiter = ',', quotes = true }: DelimitedOptions,
 ): Promise<RowSource> {
+  if (delimiter.length !== 1) throw typeError('one character', 'delimiter', delimiter);
   const parser = parse({
     bom: true,
     delimiter,

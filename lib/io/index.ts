@@ -2,7 +2,7 @@
 
 export { type LogProbOptions, type LogProbs, logRatios, modelNames, readLogProbs } from './logprobs.ts';
 export { type NpyArray, readNpy } from './npy.ts';
-export { FormatError, type Place } from './place.ts';
+export { FormatError, listNames, type Place, placeText, printable, suggest } from './place.ts';
 export { type LogRatios, readLogRatios } from './ratios.ts';
 export { readSamples, type SampleOptions, type Samples } from './samples.ts';
 export { openTable, type Row, type RowSource, readTable, type Table, type TableOptions } from './table.ts';

@@ -5,15 +5,26 @@ import { describe } from '../errors.ts';
 import { FormatError } from './place.ts';
 import type { Row, RowSource } from './table.ts';
 
+/** What to do about a line that is no JSON. */
+function syntaxHint(line: number, text: string, bare: string | undefined): string | undefined {
+  if (bare === 'NaN') return 'A missing value is not 0: leave the row out of every file, or fill it in';
+  if (bare !== undefined) return `JSON has no ${bare}: write it as a string ("${bare}")`;
+  if (text.trimStart().startsWith('['))
+    return "An array over several lines? One object a line, as jq -c '.[]' writes it";
+  const open = line === 1 && !text.trimEnd().endsWith('}');
+  return open
+    ? "Pretty-printed JSON? One object a line, as jq -c . writes it (an array in it: jq -c '.key[]')"
+    : undefined;
+}
+
 function parseLine(file: string, line: number, text: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const bare = /\b(NaN|-?Infinity)\b/.exec(text)?.[1];
-    const hint = bare === undefined ? undefined : `JSON has no ${bare}: write it as a string ("${bare}")`;
+    const bare = /(?<![\w"])(NaN|-?Infinity)\b/.exec(text)?.[1];
     const found = bare ?? (error as Error).message;
-    throw new FormatError({ file, line }, 'one JSON object', found, hint, { cause: error });
+    throw new FormatError({ file, line }, 'one JSON object', found, syntaxHint(line, text, bare), { cause: error });
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     const hint = line === 1 && Array.isArray(value) ? "One object a line, as jq -c '.[]' writes it" : undefined;

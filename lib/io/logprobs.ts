@@ -1,11 +1,30 @@
 /** Log-probs of the same responses under several models, from tables or arrays. */
 
 import { basename } from 'node:path';
-import { shapeError, typeError } from '../errors.ts';
-import { readNpy } from './npy.ts';
+import { describe, shapeError, typeError } from '../errors.ts';
+import { readNpy, shapeText } from './npy.ts';
 import { FormatError } from './place.ts';
-import { checkColumn, numberCell, openTable, type Row, type RowSource, type TableOptions, textCell } from './table.ts';
-import { inNats, type Reading, readAs, show, toLogProbs, ValueColumn, type ValueKind, type ValueUnit } from './values.ts';
+import {
+  checkColumn,
+  isNumber,
+  numberCell,
+  openTable,
+  type Row,
+  type RowSource,
+  type TableOptions,
+  textCell,
+} from './table.ts';
+import {
+  inNats,
+  type Reading,
+  readAs,
+  saysValues,
+  show,
+  toLogProbs,
+  ValueColumn,
+  type ValueKind,
+  type ValueUnit,
+} from './values.ts';
 
 /** How to read log-probs. Without `sequence` every row is a response of its own. */
 export interface LogProbOptions extends TableOptions {
@@ -61,18 +80,38 @@ export function modelNames(files: readonly string[]): string[] {
   return new Set(names).size === files.length ? names : files.map((file) => file);
 }
 
+/** A column of a wide file that was taken for text by its first cell, and how many of its cells are numbers. */
+interface TextColumn {
+  readonly name: string;
+  readonly first: Row;
+  numbers: number;
+}
+
+/** Share of numbers above which a column that begins with text is one of numbers with a bad cell. */
+const MOST_NUMBERS = 0.1;
+
+/** Refuses columns of text that hold numbers further down: a model must not vanish for one bad cell. */
+function checkText(file: string, columns: readonly TextColumn[], rows: number): void {
+  for (const { name, first, numbers } of columns) {
+    if (numbers <= MOST_NUMBERS * rows) continue;
+    const hint = `${numbers} of its ${rows} cells are numbers. If it is no model, name the models' columns with --value`;
+    const place = { file, line: first.line, column: name };
+    throw new FormatError(place, 'a number', describe(first.get(name)), hint);
+  }
+}
+
 /** The value columns of a wide file: as named, else every other column of numbers. */
 function wideColumns(source: RowSource, row: Row, options: LogProbOptions, used: ReadonlySet<string>) {
   const named = list(options.value);
   if (named.length > 0) return { columns: named, dropped: [] };
   const columns: string[] = [];
-  const dropped: string[] = [];
+  const dropped: TextColumn[] = [];
   for (const name of source.columns) {
     if (used.has(name)) continue;
     const cell = row.get(name);
     const words =
       typeof cell === 'string' && /[a-z]{2}/i.test(cell) && !/^(na|n\/a|nan|null|none|[+-]?inf\w*)$/i.test(cell.trim());
-    if (words || typeof cell === 'object' || typeof cell === 'boolean') dropped.push(name);
+    if (words || typeof cell === 'object' || typeof cell === 'boolean') dropped.push({ name, first: row, numbers: 0 });
     else columns.push(name);
   }
   return { columns, dropped };
@@ -90,6 +129,7 @@ async function readFile(path: string, options: LogProbOptions, name: string | un
   const value = wide ? undefined : valueColumn(source, values, used);
   const models = new Map<string, ValueColumn>();
   let columns: readonly string[] | undefined;
+  let dropped: readonly TextColumn[] = [];
   let rows = 0;
   const add = (model: string, column: string, row: Row) => {
     const place = { file: path, line: row.line, column };
@@ -106,26 +146,31 @@ async function readFile(path: string, options: LogProbOptions, name: string | un
   for await (const row of source.rows()) {
     if (rows++ === 0 && wide) {
       const chosen = wideColumns(source, row, options, used);
-      columns = chosen.columns;
-      if (chosen.dropped.length > 0) warnings.push(`columns: not numbers, left out: ${chosen.dropped.join(', ')}`);
+      ({ columns, dropped } = chosen);
     }
+    for (const column of dropped) if (isNumber(row.get(column.name))) column.numbers++;
     if (value === undefined) for (const column of columns!) add(column, column, row);
     else add(name ?? textCell(path, row, options.model!), value, row);
   }
   if (rows === 0) throw new FormatError({ file: path }, 'at least one row after the header', 'none');
+  checkText(path, dropped, rows);
+  if (dropped.length > 0)
+    warnings.push(`columns: not numbers, left out: ${dropped.map(({ name }) => name).join(', ')}`);
   return dropWhole([...models.values()], wide && values.length === 0, path, warnings);
 }
 
 /** Leaves out the columns of a wide file that hold whole numbers >= 0 only: positions and counts. */
 function dropWhole(columns: ValueColumn[], guessed: boolean, file: string, warnings: string[]): ValueColumn[] {
   if (!guessed) return columns;
-  const counts = columns.filter((column) => column.whole && column.lowest >= 0);
+  const counts = columns.filter(({ whole, lowest, model }) => whole && lowest >= 0 && !saysValues(model));
   if (counts.length > 0) {
     warnings.push(`columns: whole numbers only, left out: ${counts.map((column) => column.model).join(', ')}`);
   }
   const rest = columns.filter((column) => !counts.includes(column));
-  if (rest.length === 0)
-    throw new FormatError({ file }, 'a column of log-probs, one per model', 'whole numbers only', 'Name it');
+  if (rest.length === 0) {
+    const found = counts.length > 0 ? 'whole numbers only' : 'no column of numbers';
+    throw new FormatError({ file }, 'a column of log-probs, one per model', found, 'Name it with --value');
+  }
   return rest;
 }
 
@@ -135,7 +180,7 @@ function valueColumn(source: RowSource, values: readonly string[], used: Readonl
   const rest = source.columns.filter((column) => !used.has(column));
   if (values.length === 0 && rest.length === 1) return rest[0]!;
   const found = values.length > 1 ? `${values.length}` : rest.length === 0 ? 'none' : `several: ${rest.join(', ')}`;
-  throw new FormatError({ file: source.file }, 'one column of values', found, 'Name it');
+  throw new FormatError({ file: source.file }, 'one column of values', found, 'Name it with --value');
 }
 
 /** Arrays: [M, n] in one file, or [n] in each of several. */
@@ -145,13 +190,13 @@ async function readArrays(files: readonly string[], names: readonly string[], op
     const { shape, data } = await readNpy(file, options);
     const several = files.length === 1 && shape.length === 2;
     if (!several && shape.length !== 1) {
-      throw new FormatError({ file }, 'shape [n], or [models, n] in a single file', `(${shape.join(', ')})`);
+      throw new FormatError({ file }, 'shape [n], or [models, n] in a single file', shapeText(shape));
     }
     const n = shape.at(-1)!;
     if (several && options.names && options.names.length !== shape[0]) {
       throw shapeError(`${shape[0]} names`, 'names', `${options.names.length}`);
     }
-    if (data.length === 0) throw new FormatError({ file }, 'at least one log-prob', `shape (${shape.join(', ')})`);
+    if (data.length === 0) throw new FormatError({ file }, 'at least one log-prob', `shape ${shapeText(shape)}`);
     for (let m = 0; m < data.length / n; m++) {
       const name = (several ? options.names?.[m] : names[f]) ?? `${m}`;
       const target = new ValueColumn(name, { file });
@@ -185,7 +230,11 @@ function checkAlignment(first: ValueColumn, other: ValueColumn): Int32Array {
     const at = other.index.get(id);
     if (at === undefined) throw refuse(`sequence ${show(id)} of ${from}${line(i)}`, 'no row of it');
     if (other.tokens[at] !== first.tokens[i]) {
-      throw refuse(`${first.tokens[i]} rows of sequence ${show(id)}, as ${from} has${line(i)}`, `${other.tokens[at]}`, at);
+      throw refuse(
+        `${first.tokens[i]} rows of sequence ${show(id)}, as ${from} has${line(i)}`,
+        `${other.tokens[at]}`,
+        at,
+      );
     }
     const [mine, theirs] = [other.clusters[at], first.clusters[i]];
     if (mine !== theirs) {

@@ -1,7 +1,7 @@
 /** NumPy's .npy, versions 1 to 3 (numpy.lib.format). The header is data from outside: nothing in it is believed. */
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { FormatError, readingError } from './place.ts';
+import { FormatError, listNames, readingError } from './place.ts';
 
 /** An array read from an .npy file. */
 export interface NpyArray {
@@ -91,7 +91,8 @@ async function readHeader(file: string, handle: FileHandle): Promise<Header & { 
 }
 
 function elementType(file: string, descr: string) {
-  const type = descr[0] === '<' ? TYPES[descr.slice(1)] : undefined;
+  const name = descr.slice(1);
+  const type = descr[0] === '<' && Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
   if (type !== undefined) return type;
   const hints: Record<string, string> = {
     '>': 'Big-endian: rewrite it with array.astype(array.dtype.newbyteorder("<"))',
@@ -100,6 +101,11 @@ function elementType(file: string, descr: string) {
   };
   const hint = hints[descr[0] ?? ''] ?? hints[descr[1] ?? ''];
   throw new FormatError({ file }, "the type '<f2', '<f4', '<f8', '<i4' or '<i8'", `'${descr}'`, hint);
+}
+
+/** A shape for people, abridged: a header may claim any number of dimensions. */
+export function shapeText(shape: readonly number[]): string {
+  return `(${listNames(shape.map(String), 8)})`;
 }
 
 /** From column-major to row-major order. */
@@ -136,7 +142,7 @@ export async function readNpy(path: string, { signal }: { signal?: AbortSignal |
     const found = (await handle.stat()).size - start;
     // Checked before anything of that size is allocated.
     if (found !== expected) {
-      const what = `${expected} bytes of data (shape (${shape.join(', ')}), type ${descr})`;
+      const what = `${expected} bytes of data (shape ${shapeText(shape)}, type ${descr})`;
       const state = found < expected ? 'cut short' : 'too long';
       throw new FormatError({ file: path, byte: start }, what, `${found} bytes: the file is ${state}`);
     }

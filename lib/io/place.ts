@@ -10,8 +10,14 @@ export interface Place {
   readonly column?: string | undefined;
 }
 
-function placeText({ file, line, byte, column }: Place): string {
-  let text = file;
+/** Text without control characters: what a file holds may be anything, escape codes for the terminal included. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '\uFFFD');
+}
+
+/** "data.csv, line 3, column 'logprob'" */
+export function placeText({ file, line, byte, column }: Place): string {
+  let text = file === '-' ? 'standard input' : file;
   if (line !== undefined) text += `, line ${line}`;
   if (byte !== undefined) text += `, byte ${byte}`;
   if (column !== undefined) text += `, column '${column}'`;
@@ -33,12 +39,11 @@ export class FormatError extends CovnError {
     hint?: string,
     options?: ErrorOptions & { code?: ErrorCode },
   ) {
-    // What a file holds may be anything, escape codes for the terminal included.
-    const found = content.replace(/\p{Cc}/gu, '\uFFFD');
+    const found = printable(content);
     const tail = hint === undefined ? '' : `. ${hint}`;
     super(
       options?.code ?? 'ERR_COVN_FORMAT',
-      `Expected ${expected} for ${placeText(place)} but received ${found}${tail}`,
+      printable(`Expected ${expected} for ${placeText(place)} but received ${found}${tail}`),
       options,
     );
     this.name = 'FormatError';

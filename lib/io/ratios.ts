@@ -1,10 +1,10 @@
 /** Log density ratios log pi_D(y|x) - log pi(y|x), one per response, as recorded. */
 
 import type { LogProbOptions } from './logprobs.ts';
-import { readNpy } from './npy.ts';
+import { readNpy, shapeText } from './npy.ts';
 import { FormatError } from './place.ts';
 import { checkColumn, numberCell, openTable, textCell } from './table.ts';
-import { inNats, ValueColumn } from './values.ts';
+import { inNats, unitOfName, ValueColumn, type ValueUnit } from './values.ts';
 
 /** Log ratios of n responses. */
 export interface LogRatios {
@@ -13,11 +13,13 @@ export interface LogRatios {
   /** Cluster of each response, [n], where a cluster column was named. */
   readonly clusters?: string[];
   readonly warnings: string[];
+  /** Unit that the ratios were read in: as stated, else from the column's name, else nats. */
+  readonly unit: ValueUnit;
 }
 
 /**
  * Reads log ratios from a column (CSV, TSV, JSONL) or from an .npy array [n]. With `sequence`, the rows (tokens) of a
- * response are summed; `unit` is that of the ratios, nats by default.
+ * response are summed; `unit` is that of the ratios: by default from the column's name, else nats.
  * @throws FormatError with file, line and column.
  */
 export async function readLogRatios(
@@ -25,17 +27,22 @@ export async function readLogRatios(
   column: string | undefined,
   options: Pick<LogProbOptions, 'sequence' | 'cluster' | 'position' | 'unit' | 'signal' | 'delimiter' | 'quotes'> = {},
 ): Promise<LogRatios> {
-  const unit = options.unit ?? 'nats';
+  const unit = options.unit ?? (column === undefined ? undefined : unitOfName(column)) ?? 'nats';
   if (path.endsWith('.npy')) {
     const { shape, data } = await readNpy(path, options);
-    if (shape.length !== 1) throw new FormatError({ file: path }, 'shape [n]', `(${shape.join(', ')})`);
-    return { logRatios: data.map((ratio) => inNats(ratio, unit)), warnings: [] };
+    if (shape.length !== 1) throw new FormatError({ file: path }, 'shape [n]', shapeText(shape));
+    return { logRatios: data.map((ratio) => inNats(ratio, unit)), warnings: [], unit };
   }
   const source = await openTable(path, options);
   const keys = options.sequence === undefined ? [] : [options.sequence].flat();
   const value = column ?? (source.columns.length === 1 ? source.columns[0]! : undefined);
   if (value === undefined) {
-    throw new FormatError({ file: path }, 'one column', `several: ${source.columns.join(', ')}`, 'Name the column');
+    throw new FormatError(
+      { file: path },
+      'one column',
+      `several: ${source.columns.join(', ')}`,
+      'Name the column: --ratio <column>',
+    );
   }
   const { cluster, position } = options;
   for (const name of [value, ...keys, cluster, position]) if (name !== undefined) checkColumn(source, name);
@@ -47,9 +54,11 @@ export async function readLogRatios(
     ratios.add(id, numberCell(path, row, value, true), place, text(cluster), text(position));
   }
   if (ratios.ids.length === 0) throw new FormatError({ file: path }, 'at least one row after the header', 'none');
+  ratios.checkClusters(cluster);
   return {
     logRatios: Float64Array.from(ratios.sums, (sum) => inNats(sum, unit)),
     ...(cluster !== undefined && { clusters: ratios.clusters }),
     warnings: ratios.repeatWarnings(),
+    unit,
   };
 }

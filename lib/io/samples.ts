@@ -1,7 +1,7 @@
 /** Recorded samples per problem: right or wrong, and rewards. */
 
 import { describe } from '../errors.ts';
-import { FormatError } from './place.ts';
+import { FormatError, listNames } from './place.ts';
 import { checkColumn, openTable, type Row, type RowSource, type TableOptions, textCell, toNumber } from './table.ts';
 
 /** Column names; each has a default that is used where the file has it. */
@@ -14,6 +14,11 @@ export interface SampleOptions extends TableOptions {
   readonly reward?: string;
   /** Number of a sample within its problem: rows repeated by a rerun are then found and left out. */
   readonly sample?: string;
+  /**
+   * Which value of the column `filter` to read. lm-evaluation-harness writes a row per document and filter: the same
+   * response, judged several times. Needed where a problem's rows differ in it.
+   */
+  readonly filter?: string;
 }
 
 /** Samples of P problems, one problem after another. */
@@ -54,13 +59,14 @@ function truth(cell: unknown, place: { file: string; line: number; column: strin
   if (word === 'true' || word === 'false') return word === 'true' ? 1 : 0;
   const number = toNumber(cell, place);
   if (number === 0 || number === 1) return number;
-  throw new FormatError(place, 'true, false, 1 or 0', describe(cell), 'Is this the reward? Name it as the reward');
+  throw new FormatError(place, 'true, false, 1 or 0', describe(cell), 'Is this the reward? Name it with --reward');
 }
 
 interface Problem {
   readonly scores: number[];
   readonly rewards: number[];
   readonly seen: Map<string, string>;
+  readonly filter: unknown;
 }
 
 /** A cell as a list: a JSON array's elements (one-element arrays unwrapped), or the one cell. */
@@ -79,19 +85,38 @@ async function readRows(source: RowSource, options: SampleOptions): Promise<Samp
   if (correct === undefined && reward === undefined) {
     source.close();
     const found = `the columns ${source.columns.join(', ')}`;
-    throw new FormatError({ file }, 'a column of right or wrong, or of rewards', found, 'Name it');
+    throw new FormatError(
+      { file },
+      'a column of right or wrong, or of rewards',
+      found,
+      'Name it with --correct or --reward',
+    );
   }
+  const filtered = source.columns.includes('filter');
+  if (options.filter !== undefined) checkColumn(source, 'filter');
+  const filters = new Set<string>();
   const problems = new Map<string, Problem>();
   let repeats = 0;
   for await (const row of source.rows()) {
+    const filter = filtered ? row.get('filter') : undefined;
+    if (options.filter !== undefined && filter !== options.filter) {
+      filters.add(String(filter));
+      continue;
+    }
     const right = correct === undefined ? undefined : row.get(correct);
     const arrays = Array.isArray(right ?? row.get(reward!));
-    if (problem === undefined && !arrays) throw new FormatError({ file }, 'a column of problems', 'none', 'Name it');
+    if (problem === undefined && !arrays) {
+      throw new FormatError({ file }, 'a column of problems', 'none', 'Name it with --problem');
+    }
     const id = problem === undefined ? `line ${row.line}` : textCell(file, row, problem);
     let entry = problems.get(id);
     if (entry === undefined) {
-      entry = { scores: [], rewards: [], seen: new Map() };
+      entry = { scores: [], rewards: [], seen: new Map(), filter };
       problems.set(id, entry);
+    } else if (entry.filter !== filter) {
+      const place = { file, line: row.line, column: 'filter' };
+      const hint = 'Each filter judges the same responses again: choose one with --filter';
+      throw new FormatError(place, `one filter for problem '${id}'`, `'${filter}' after '${entry.filter}'`, hint);
     } else if (arrays) throw new FormatError({ file, line: row.line }, 'one row a problem', `problem '${id}' again`);
     if (options.sample !== undefined && isRepeat(file, row, options.sample, entry, [correct, reward])) {
       repeats++;
@@ -99,11 +124,16 @@ async function readRows(source: RowSource, options: SampleOptions): Promise<Samp
     }
     addRow(file, row, entry, correct, reward);
   }
+  if (problems.size === 0 && filters.size > 0) {
+    const found = `the filters ${listNames([...filters])}`;
+    throw new FormatError({ file, column: 'filter' }, `rows of '${options.filter}'`, found);
+  }
   if (problems.size === 0) throw new FormatError({ file }, 'at least one row after the header', 'none');
   const columns = [
     problem && `${problem} = problem`,
     correct && `${correct} = right or wrong`,
     reward && `${reward} = reward`,
+    options.filter && `filter '${options.filter}'`,
   ];
   const reading = columns.filter(Boolean).join(', ');
   return collect(problems, correct !== undefined, reward !== undefined, repeats, reading);
@@ -127,13 +157,22 @@ function addRow(file: string, row: Row, entry: Problem, correct?: string, reward
     for (const cell of elements(row.get(correct))) entry.scores.push(truth(cell, { file, line, column: correct }));
   }
   if (reward !== undefined) {
-    for (const cell of elements(row.get(reward)))
-      entry.rewards.push(toNumber(cell, { file, line, column: reward }, true));
+    for (const cell of elements(row.get(reward))) entry.rewards.push(toNumber(cell, { file, line, column: reward }));
   }
   const [right, rewarded] = [entry.scores.length - before[0], entry.rewards.length - before[1]];
+  if (right === 0 && rewarded === 0) {
+    throw new FormatError({ file, line, column: correct ?? reward }, 'at least one sample', 'an empty array');
+  }
   if (correct !== undefined && reward !== undefined && right !== rewarded) {
     throw new FormatError({ file, line, column: reward }, `${right} rewards, as '${correct}' has`, `${rewarded}`);
   }
+}
+
+/** Whether the second half of a problem's samples repeats the first, rewards that are not whole numbers included. */
+function halvesAgree({ scores, rewards }: Problem): boolean {
+  const half = rewards.length / 2;
+  const agree = (list: number[]) => list.slice(half).every((value, i) => value === list[i]);
+  return Number.isInteger(half) && rewards.some((r) => !Number.isInteger(r)) && agree(rewards) && agree(scores);
 }
 
 function collect(problems: Map<string, Problem>, right: boolean, rewarded: boolean, repeats: number, reading: string) {
@@ -144,6 +183,11 @@ function collect(problems: Map<string, Problem>, right: boolean, rewarded: boole
   const warnings: string[] = [];
   const [fewest, most] = [samples.reduce((a, b) => Math.min(a, b)), samples.reduce((a, b) => Math.max(a, b))];
   if (repeats > 0) warnings.push(`duplicate-rows: ${repeats} repeated rows left out`);
+  const again = entries.filter(halvesAgree).length;
+  if (again > entries.length / 2) {
+    const what = `of ${again} of ${entries.length} problems the second half of the samples repeats the first`;
+    warnings.push(`duplicate-rows: ${what}; rerun appended?`);
+  }
   if (fewest < most) warnings.push(`unequal: problems have ${fewest} to ${most} samples; N can be at most ${fewest}`);
   return {
     problems: [...problems.keys()],

@@ -43,7 +43,7 @@ function peek(text: Readable): Promise<Buffer> {
 }
 
 /**
- * Opens a CSV, TSV or JSONL file, gzip or not. Only what the reader asks for is held in memory.
+ * Opens a CSV, TSV or JSONL file, a pipe or standard input ('-'), gzip or not. Only what the reader asks for is held in memory.
  * @throws FormatError where the file cannot be read, is empty or is something else.
  */
 export async function openTable(path: string, options: TableOptions = {}): Promise<RowSource> {
@@ -96,6 +96,13 @@ const MISSING = /^(|na|n\/a|nan|null|none|-|\.|missing)$/i;
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const INFINITE = /^([+-]?)inf(inity)?$/i;
 
+/** Whether a cell holds a number, infinities included. */
+export function isNumber(cell: unknown): boolean {
+  if (typeof cell !== 'string') return typeof cell === 'number';
+  const text = cell.trim();
+  return DECIMAL.test(text) || INFINITE.test(text);
+}
+
 /** A cell as text; missing is an error. */
 export function textCell(file: string, row: Row, column: string): string {
   const cell = row.get(column);
@@ -126,6 +133,7 @@ export function toNumber(
     if (Number.isFinite(value)) return value;
     const sign = INFINITE.exec(text)?.[1];
     if (infinite && sign !== undefined) return sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+    if (sign !== undefined) throw new FormatError(place, 'a finite number', `'${text}'`);
     if (MISSING.test(text)) {
       const hint = 'A missing value is not 0: leave the row out of every file, or fill it in';
       throw new FormatError(place, 'a number', `a missing value ('${text}')`, hint);

@@ -204,6 +204,16 @@ const NAMED_UNITS: [ValueUnit, RegExp][] = [
   ['nats', /(^|[_\W])nats?($|[_\W])/i],
 ];
 
+/** The unit that a column's name gives, if any. */
+export function unitOfName(name: string): ValueUnit | undefined {
+  return fromNames([name], NAMED_UNITS)[0];
+}
+
+/** Whether a column's name says that it holds log-probs or the like. */
+export function saysValues(name: string): boolean {
+  return [...fromNames<unknown>([name], NAMED), unitOfName(name)].some((said) => said !== undefined);
+}
+
 /** What the numbers were read as, and on whose word. */
 export interface Reading {
   readonly kind: ValueKind;
@@ -218,7 +228,13 @@ function fromNames<T>(names: readonly string[], table: readonly [T, RegExp][]): 
 }
 
 /** Refuses columns whose names contradict each other: all are read as one kind in one unit. */
-function disagreement(columns: readonly ValueColumn[], what: string, option: string, names: readonly string[], said: readonly (string | undefined)[]) {
+function disagreement(
+  columns: readonly ValueColumn[],
+  what: string,
+  option: string,
+  names: readonly string[],
+  said: readonly (string | undefined)[],
+) {
   const found = names.map((name, i) => `${name}: ${said[i] ?? 'not said'}`);
   const hint = `State it with --${option} if it is the same for all; else convert the columns first`;
   return new FormatError({ file: columns[0]!.place.file }, `columns of one ${what}`, listNames(found, 8), hint);

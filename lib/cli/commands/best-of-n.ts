@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander';
 import { bestOfNReward, passAtN, passHatN } from '../../best-of-n/index.ts';
 import type { Estimate } from '../../estimate/index.ts';
-import { FormatError, readSamples, type Samples } from '../../io/index.ts';
+import { FormatError, printable, readSamples, type Samples } from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { estimate, percent, table } from '../format.ts';
 import { addTableOptions, sizes, type TableFlags } from '../options.ts';
@@ -14,6 +14,7 @@ interface BestOfNFlags extends TableFlags {
   readonly correct?: string;
   readonly reward?: string;
   readonly sample?: string;
+  readonly filter?: string;
   readonly ties: 'average' | 'first';
 }
 
@@ -46,8 +47,8 @@ function statistics(given: Samples, Ns: number[], { confidence, ties }: BestOfNF
 }
 
 async function run(context: Context, file: string, flags: BestOfNFlags): Promise<void> {
-  const { problem, correct, reward, sample, delimiter, quotes } = flags;
-  const stated = { problem, correct, reward, sample, delimiter, quotes, signal: context.signal };
+  const { problem, correct, reward, sample, filter, delimiter, quotes } = flags;
+  const stated = { problem, correct, reward, sample, filter, delimiter, quotes, signal: context.signal };
   const given = await readSamples(file, Object.fromEntries(Object.entries(stated).filter(([, v]) => v !== undefined)));
   const fewest = given.samples.reduce((a, b) => Math.min(a, b));
   const Ns = flags.sizes ?? [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024].filter((N) => N <= fewest);
@@ -69,7 +70,7 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
     warnings,
   });
   context.warn(warnings);
-  context.say(`Read ${reading}: ${given.problems.length} problems, at least ${fewest} samples each.\n`);
+  context.say(`Read ${printable(reading)}: ${given.problems.length} problems, at least ${fewest} samples each.\n`);
   const rows = Ns.map((N, i) => [`${N}`, ...found.map(({ estimates }) => estimate(estimates[i]!))]);
   context.say(table(['N', ...found.map(({ label }) => label)], rows, context.colors.bold));
   context.say(`  Intervals: ${percent(flags.confidence)} over problems (${found[0]!.estimates[0]!.method}).`);
@@ -86,6 +87,7 @@ export function addBestOfN(program: Command, context: (json?: boolean) => Contex
     .option('--correct <column>', 'right or wrong (default: correct, passed, score or acc)')
     .option('--reward <column>', 'what the choice goes by (default: reward or pred_score)')
     .option('--sample <column>', "the sample's number; rows repeated by a rerun are left out")
+    .option('--filter <name>', "value of the column 'filter' to read, where samples were judged by several")
     .addOption(new Option('--ties <rule>', 'equal rewards').choices(['average', 'first']).default('average'));
   addTableOptions(command)
     .addHelpText(

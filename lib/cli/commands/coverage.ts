@@ -2,11 +2,19 @@
 
 import type { Command } from 'commander';
 import { type CoverageProfile, coverageProfile } from '../../coverage/index.ts';
-import { CovnError } from '../../errors.ts';
-import { type LogProbs, readLogProbs, readLogRatios } from '../../io/index.ts';
+import {
+  FormatError,
+  type LogProbs,
+  listNames,
+  logRatios,
+  printable,
+  readLogProbs,
+  readLogRatios,
+  suggest,
+} from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { count, estimate, fixed, interval, percent, table } from '../format.ts';
-import { addLogProbOptions, type LogProbFlags, logProbOptions, names, number, sizes } from '../options.ts';
+import { addLogProbOptions, checkUsed, type LogProbFlags, logProbOptions, names, number, sizes } from '../options.ts';
 import { plotProfile } from '../plot.ts';
 import { UsageError } from '../usage.ts';
 
@@ -35,19 +43,21 @@ function find(given: LogProbs, files: readonly string[], name: string): number {
   const at = given.models.indexOf(name);
   const byFile = files.length === given.models.length ? files.indexOf(name) : -1;
   if (at >= 0 || byFile >= 0) return at >= 0 ? at : byFile;
-  const text = `Expected a model '${name}' for ${files.join(', ')} but received the models ${given.models.join(', ')}`;
-  throw new CovnError('ERR_COVN_FORMAT', text);
+  const found = `the models ${listNames(given.models)}`;
+  const left = given.warnings.find((text) => text.startsWith('columns:') && text.includes(name));
+  throw new FormatError({ file: files.join(', ') }, `a model '${name}'`, found, left ?? suggest(name, given.models));
 }
 
 async function load(files: readonly string[], flags: CoverageFlags, signal?: AbortSignal): Promise<Loaded> {
+  checkUsed(files, flags);
   const options = logProbOptions(flags, signal);
   const { confidence, ratio, reference } = flags;
   if (ratio !== undefined) {
     if (files.length > 1) throw new UsageError('--ratio reads one file');
     const column = ratio === true ? undefined : ratio;
-    const { logRatios, clusters, warnings } = await readLogRatios(files[0]!, column, options);
-    const profile = coverageProfile(logRatios, { confidence, ...(clusters && { clusters }) });
-    const reading = `${column === undefined ? 'values' : `column ${column}`} as log ratio in ${flags.unit ?? 'nats'}`;
+    const { clusters, warnings, unit, ...read } = await readLogRatios(files[0]!, column, options);
+    const profile = coverageProfile(read.logRatios, { confidence, ...(clusters && { clusters }) });
+    const reading = `${column === undefined ? 'values' : `column ${column}`} as log ratio in ${unit}`;
     return { profiles: [{ model: 'model', profile }], reading, warnings };
   }
   if (reference === undefined) throw new UsageError(NO_REFERENCE);
@@ -56,14 +66,14 @@ async function load(files: readonly string[], flags: CoverageFlags, signal?: Abo
   const given = await readLogProbs(files, { ...options, ...(value && { value }) });
   const from = find(given, files, reference);
   const chosen = flags.model?.map((name) => find(given, files, name)) ?? [...given.models.keys()];
-  const n = given.ids.length;
   const profiles = chosen
     .filter((m) => m !== from)
     .map((m) => {
-      const logRatios = new Float64Array(n);
-      for (let i = 0; i < n; i++) logRatios[i] = given.logProbs[from * n + i]! - given.logProbs[m * n + i]!;
       const clusters = given.clusters && { clusters: given.clusters };
-      return { model: given.models[m]!, profile: coverageProfile(logRatios, { confidence, ...clusters }) };
+      return {
+        model: given.models[m]!,
+        profile: coverageProfile(logRatios(given, from, m), { confidence, ...clusters }),
+      };
     });
   if (profiles.length === 0)
     throw new UsageError('--reference names the only model: nothing is left to compare with it');
@@ -82,7 +92,7 @@ function sayProfile(context: Context, model: string, profile: CoverageProfile, a
     interval(point),
     interval({ lower: point.bandLower, upper: point.bandUpper }),
   ]);
-  say(`\n${colors.bold(model)}: ${profile.n} responses`);
+  say(`\n${colors.bold(printable(model))}: ${profile.n} responses`);
   say(table(header, rows, colors.bold));
   say(`  KL divergence ${estimate(profile.kl)} nats a response (${profile.kl.method})`);
   const plot = plotProfile(profile.curve(), Math.min(60, (context.stdout.columns ?? 80) - 16));
@@ -104,7 +114,7 @@ async function runCoverage(context: Context, files: string[], flags: CoverageFla
     warnings,
   });
   context.warn(warnings);
-  context.say(`Read ${reading}.`);
+  context.say(`Read ${printable(reading)}.`);
   for (const { model, profile } of profiles) sayProfile(context, model, profile, flags.at);
   context.say('\nCov_N: the share of responses that the model gives less than 1/N of their reference probability.');
 }
@@ -123,13 +133,14 @@ async function runPlan(context: Context, files: string[], flags: PlanFlags): Pro
   });
   context.emit({ command: 'plan', files, reading, regret, confident, plans, warnings });
   context.warn(warnings);
-  context.say(`Read ${reading}.\n`);
+  context.say(`Read ${printable(reading)}.\n`);
   for (const { model, N } of plans) {
+    const name = printable(model);
     const bound = confident ? `with ${percent(flags.confidence)} confidence ` : '';
     context.say(
       Number.isFinite(N)
-        ? `${model}: Best-of-N with ${context.colors.bold(`N = ${N}`)} ${bound}has a regret of at most ${regret} for any reward in [0, 1] (Prop D.6)`
-        : `${model}: no N is known ${bound}to bring the regret to ${regret}: too many responses are not covered at all`,
+        ? `${name}: Best-of-N with ${context.colors.bold(`N = ${N}`)} ${bound}has a regret of at most ${regret} for any reward in [0, 1] (Prop D.6)`
+        : `${name}: no N is known ${bound}to bring the regret to ${regret}: too many responses are not covered at all`,
     );
   }
 }

@@ -1,11 +1,12 @@
 /** `covn tournament`: choosing a model by coverage, without log pi_D. */
 
 import type { Command } from 'commander';
-import { type LogProbs, readLogProbs } from '../../io/index.ts';
-import { type Tournament, tournament } from '../../tournament/index.ts';
+import { type LogProbs, printable, readLogProbs } from '../../io/index.ts';
+import type { Tournament } from '../../tournament/index.ts';
 import { type Context, withProgress } from '../context.ts';
 import { count, estimate, fixed, percent, table } from '../format.ts';
-import { addLogProbOptions, type LogProbFlags, logProbOptions, number, sizes } from '../options.ts';
+import { addLogProbOptions, checkUsed, type LogProbFlags, logProbOptions, number, sizes } from '../options.ts';
+import { tournamentInUnit } from '../units.ts';
 import { UsageError } from '../usage.ts';
 
 export interface TournamentFlags extends LogProbFlags {
@@ -21,9 +22,8 @@ export async function playAll(
   flags: { readonly sizes: readonly number[]; readonly bootstrap: number; readonly seed: number; confidence: number },
 ): Promise<Tournament[]> {
   const input = {
-    logProbs: given.logProbs,
     models: given.models.length,
-    names: given.models,
+    names: context.json ? given.models : given.models.map(printable),
     N: flags.sizes,
     confidence: flags.confidence,
     bootstrap: flags.bootstrap,
@@ -31,7 +31,7 @@ export async function playAll(
     ...(given.clusters && { clusters: given.clusters }),
     ...(context.signal && { signal: context.signal }),
   };
-  return withProgress(context, 'tournament', (onProgress) => tournament({ ...input, onProgress }));
+  return withProgress(context, 'tournament', (onProgress) => tournamentInUnit(given, { ...input, onProgress }));
 }
 
 /** The models from best to worst at one N, as a table of `most` of them. */
@@ -69,12 +69,15 @@ export function verdict(t: Tournament): string {
 }
 
 async function run(context: Context, files: string[], flags: TournamentFlags): Promise<void> {
+  checkUsed(files, flags);
   const given = await readLogProbs(files, logProbOptions(flags, context.signal));
+  context.warn(given.warnings);
   if (given.models.length < 2)
     throw new UsageError('a tournament needs at least two models: give more files or columns');
-  context.warn(given.warnings);
   const clustered = given.clusters ? ` in ${new Set(given.clusters).size} clusters` : '';
-  context.say(`Read ${given.reading.text}: ${given.models.length} models, ${given.ids.length} responses${clustered}.`);
+  context.say(
+    `Read ${printable(given.reading.text)}: ${given.models.length} models, ${given.ids.length} responses${clustered}.`,
+  );
   const results = await playAll(context, given, flags);
   const { reading, warnings } = given;
   context.emit({ command: 'tournament', files, reading: reading.text, tournaments: results, warnings });
