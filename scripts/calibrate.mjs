@@ -278,9 +278,34 @@ for (const [shape, size] of [
       const t = await tournament({ ...input, seed, ...(shape === 'independent' ? {} : { clusters }) });
       return t.winner !== t.minCrossEntropy && holds(t.difference, 0.2);
     };
-    // 20 clusters are few for any bootstrap.
-    add('tournament difference', `paired, ${shape}`, n, n === 100 && size === equal ? 'report' : 'close', once, part);
+    add('tournament difference', `paired, ${shape}`, n, 'close', once, part);
   }
+}
+/** The score of a model that another beats on a rare share p of the responses, alike within prompts of `size`. */
+for (const [count, size] of [
+  [1, 1],
+  [3, 1],
+  [3, 5],
+  [30, 5],
+]) {
+  const n = 500;
+  const once = async () => {
+    const beaten = clustered(
+      n,
+      () => size,
+      () => uniform() < count / n,
+      (event) => event,
+    );
+    const logProbs = Float64Array.from([
+      ...beaten.values.map((event) => (event ? -9 : -2)),
+      ...beaten.values.map(() => -2.1),
+    ]);
+    const clusters = size > 1 && { clusters: beaten.clusters };
+    const t = await tournament({ logProbs, models: 2, N: 4, bootstrap: 400, ...clusters });
+    return holds(t.scoreEstimates[0], count / n);
+  };
+  const shape = size > 1 ? `prompts of ${size} alike` : 'independent';
+  add('tournament score', `${count} gaps expected, ${shape}`, n, 'safe', once, 0.5);
 }
 
 let failures = 0;

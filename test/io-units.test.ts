@@ -18,7 +18,10 @@ function file(content: string): string {
 }
 
 async function refusal(promise: Promise<unknown>): Promise<FormatError> {
-  const error = await promise.catch((reason) => reason);
+  const error = await promise.then(
+    () => undefined,
+    (reason) => reason,
+  );
   expect(error).toBeInstanceOf(FormatError);
   return error;
 }

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
-import { addAbortSignal, pipeline, Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { FormatError, readingError } from './place.ts';
 
@@ -17,20 +17,32 @@ const OTHER_FORMATS: [bytes: string, what: string][] = [
 ];
 
 /** The bytes of a file, a pipe, or ('-') of standard input. */
-function openBytes(path: string, signal: AbortSignal | undefined): Readable {
-  if (path !== '-' && path !== '/dev/stdin') return createReadStream(path, { signal });
+function openBytes(path: string): Readable {
+  if (path !== '-' && path !== '/dev/stdin') return createReadStream(path);
   const { stdin } = process;
   if (stdin.readableEnded || stdin.destroyed) {
     throw new FormatError({ file: path }, 'standard input once', 'it a second time');
   }
-  return signal ? addAbortSignal(signal, stdin) : stdin;
+  return stdin;
+}
+
+/** The next chunk, or the signal's reason at once: the read of a pipe that stalls cannot be taken back. */
+function nextChunk(chunks: AsyncIterator<Buffer>, signal: AbortSignal | undefined): Promise<IteratorResult<Buffer>> {
+  if (signal === undefined) return chunks.next();
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    const done = () => signal.removeEventListener('abort', stop);
+    chunks.next().then(resolve, reject).finally(done);
+  });
 }
 
 /** The first bytes of a stream (at least 8, fewer where it ends) and what follows them. A pipe cannot be read twice. */
-async function splitHead(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
+async function splitHead(chunks: AsyncIterator<Buffer>, signal: AbortSignal | undefined): Promise<Buffer> {
   let head: Buffer = Buffer.alloc(0);
   while (head.length < 8) {
-    const next = await chunks.next();
+    const next = await nextChunk(chunks, signal);
     if (next.done) break;
     head = Buffer.concat([head, next.value]);
   }
@@ -38,10 +50,14 @@ async function splitHead(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
 }
 
 /** The head of a stream and the rest of it, one after the other; destroys the stream when left early. */
-async function* joined(head: Buffer, chunks: AsyncIterator<Buffer>, raw: Readable): AsyncGenerator<Buffer> {
+async function* joined(head: Buffer, chunks: AsyncIterator<Buffer>, raw: Readable, signal: AbortSignal | undefined) {
   try {
     yield head;
-    for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+    for (;;) {
+      const next = await nextChunk(chunks, signal);
+      if (next.done) return;
+      yield next.value;
+    }
   } finally {
     raw.destroy();
   }
@@ -105,16 +121,16 @@ export async function openText(path: string, signal?: AbortSignal): Promise<Read
   signal?.throwIfAborted();
   let raw: Readable | undefined;
   try {
-    raw = openBytes(path, signal);
+    raw = openBytes(path);
     const chunks: AsyncIterator<Buffer> = raw[Symbol.asyncIterator]();
-    const head = await splitHead(chunks);
+    const head = await splitHead(chunks, signal);
     if (head.length === 0) throw new FormatError({ file: path }, 'a text file with a header line', 'an empty file');
     for (const [bytes, what] of OTHER_FORMATS) {
       if (head.toString('latin1', 0, 8).startsWith(bytes)) {
         throw new FormatError({ file: path, byte: 0 }, 'UTF-8 text (CSV, TSV or JSONL; .gz allowed)', what);
       }
     }
-    const whole = Readable.from(joined(head, chunks, raw), { objectMode: false });
+    const whole = Readable.from(joined(head, chunks, raw, signal), { objectMode: false });
     const gzip = head[0] === 0x1f && head[1] === 0x8b;
     const bytes: Readable = gzip ? pipeline(whole, createGunzip(), () => {}) : whole;
     return Readable.from(checked(path, bytes), { objectMode: false });

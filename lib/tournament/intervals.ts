@@ -4,6 +4,7 @@ import {
   type ClusterIds,
   clusteredProportion,
   type Estimate,
+  meanEstimate,
   normalCdf,
   proportionEstimate,
   studentQuantile,
@@ -32,20 +33,14 @@ export function tailRank(replicates: number, units: number, confidence: number):
   return Math.max(1, Math.floor(normalCdf(quantile) * (replicates + 1)));
 }
 
-/** The share of responses where `opponent` exceeds `model` by N, with its exact interval. */
-function gap({ logProbs, n, N, confidence, clusters }: IntervalInput, model: number, opponent: number): Estimate {
+/** Where `opponent` exceeds `model` by N: 1 or 0 for each response [n]. */
+function gaps({ logProbs, n, N }: IntervalInput, model: number, opponent: number): Float64Array {
   const threshold = Math.log(N);
-  const hits = new Uint8Array(n);
-  let count = 0;
+  const hits = new Float64Array(n);
   for (let r = 0; r < n && opponent >= 0; r++) {
-    if (logProbs[opponent * n + r]! - logProbs[model * n + r]! >= threshold) {
-      hits[r] = 1;
-      count++;
-    }
+    if (logProbs[opponent * n + r]! - logProbs[model * n + r]! >= threshold) hits[r] = 1;
   }
-  return clusters
-    ? clusteredProportion(hits, { clusters: clusters.ids, confidence })
-    : proportionEstimate(count, n, confidence);
+  return hits;
 }
 
 /**
@@ -56,7 +51,15 @@ function gap({ logProbs, n, N, confidence, clusters }: IntervalInput, model: num
  */
 export function scoreIntervals(input: IntervalInput, { limits, worstOpponent }: NativeOutputs): Estimate[] {
   return Array.from(worstOpponent, (opponent, model) => {
-    const exact = gap(input, model, opponent);
+    const { confidence, clusters, n } = input;
+    const hits = gaps(input, model, opponent);
+    const exact = clusters
+      ? clusteredProportion(hits, { clusters: clusters.ids, confidence })
+      : proportionEstimate(
+          hits.reduce((a, b) => a + b, 0),
+          n,
+          confidence,
+        );
     return {
       ...exact,
       lower: Math.min(exact.lower, limits[2 * model]!),
@@ -68,24 +71,20 @@ export function scoreIntervals(input: IntervalInput, { limits, worstOpponent }: 
 
 /**
  * The interval of the score of the least-cross-entropy model minus that of the winner: the smallest that holds the paired
- * bootstrap's and the one that two exact intervals give by the method of variance estimates recovery (Newcombe 1998,
- * Statistics in Medicine 17:2635-2650, method 10), which again knows of rare events.
+ * bootstrap's and that of the mean of the paired differences of gaps, each -1, 0 or 1, against the worst opponents of the
+ * data (`meanEstimate`, which allows for rare events and for few clusters as the bootstrap does not).
  */
 export function differenceInterval(input: IntervalInput, { choices, limits, worstOpponent }: NativeOutputs): Estimate {
-  const { confidence, n, models } = input;
+  const { confidence, n, models, clusters } = input;
   const [winner, other] = [choices[0]!, choices[1]!];
   if (winner === other) return { value: 0, lower: 0, upper: 0, confidence, method: 'the same model', n };
-  const a = gap(input, other, worstOpponent[other]!);
-  const b = gap(input, winner, worstOpponent[winner]!);
-  const value = a.value - b.value;
-  const lower = value - Math.hypot(a.value - a.lower, b.upper - b.value);
-  const upper = value + Math.hypot(a.upper - a.value, b.value - b.lower);
+  const ofWinner = gaps(input, winner, worstOpponent[winner]!);
+  const differences = gaps(input, other, worstOpponent[other]!).map((gap, r) => gap - ofWinner[r]!);
+  const mean = meanEstimate(differences, { confidence, range: [-1, 1], ...(clusters && { clusters: clusters.ids }) });
   return {
-    value,
-    lower: Math.max(-1, Math.min(lower, limits[2 * models]!)),
-    upper: Math.min(1, Math.max(upper, limits[2 * models + 1]!)),
-    confidence,
-    method: `paired bootstrap + ${a.method}`,
-    n,
+    ...mean,
+    lower: Math.min(mean.lower, limits[2 * models]!),
+    upper: Math.max(mean.upper, limits[2 * models + 1]!),
+    method: `paired bootstrap + ${mean.method}`,
   };
 }
