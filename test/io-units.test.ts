@@ -84,6 +84,13 @@ describe('ties at log N', () => {
     }
   });
 
+  it('count for probabilities that are powers of two', async () => {
+    const rows = [1, 2, 3, 4, 5].map((k) => `${0.5 ** k},${0.5 ** (2 * k)}`);
+    const given = await readLogProbs(file(`a_prob,b_prob\n${rows.join('\n')}\n`));
+    const profile = coverageProfile(logRatios(given, 0, 1));
+    expect([1, 2, 3, 4, 5].map((k) => profile.at(2 ** k).value)).toEqual([1, 0.8, 0.6, 0.4, 0.2]);
+  });
+
   it('have a threshold that is the logarithm in the unit, for tournaments', () => {
     expect(inUnit(7, 'nats')).toBe(7);
     for (let k = 0; k <= 49; k++) expect(Math.log(inUnit(2 ** k, 'bits'))).toBe(k);

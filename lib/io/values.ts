@@ -43,7 +43,7 @@ export class ValueColumn {
   /** Line of each sequence's first row; undefined where the values come from an array. */
   readonly lines: (number | undefined)[] = [];
   readonly clusters: string[] = [];
-  /** Rows, sum of values, and sum of log values, by sequence. */
+  /** Rows, sum of values, and sum of their logarithms to base 2 (exact for powers of two), by sequence. */
   readonly tokens: number[] = [];
   readonly sums: number[] = [];
   readonly logSums: number[] = [];
@@ -86,7 +86,7 @@ export class ValueColumn {
     }
     this.tokens[i]!++;
     this.sums[i]! += value;
-    this.logSums[i]! += Math.log(value);
+    this.logSums[i]! += Math.log2(value);
     this.look(value, place);
   }
 
@@ -217,6 +217,7 @@ export function saysValues(name: string): boolean {
 /** What the numbers were read as, and on whose word. */
 export interface Reading {
   readonly kind: ValueKind;
+  /** Unit of the log-probs; of those taken from probabilities, bits. */
   readonly unit: ValueUnit;
   /** For people: "column Surprisal as surprisal in nats (kind from its name, unit assumed)". */
   readonly text: string;
@@ -292,7 +293,7 @@ export function readAs(
   const unitNamed = stated.unit === undefined && kind !== 'probability' ? namedUnit(columns, names) : undefined;
   const unit = stated.unit ?? unitNamed ?? 'nats';
   const what = names.length === 1 ? `column ${names[0]}` : `${names.length} columns`;
-  if (kind === 'probability') return { kind, unit: 'nats', text: `${what} as probability` };
+  if (kind === 'probability') return { kind, unit: 'bits', text: `${what} as probability` };
   const kindWord = stated.kind ? 'kind as stated' : named ? 'kind from the name' : 'kind from the sign';
   const unitWord = stated.unit ? 'unit as stated' : unitNamed ? 'unit from the name' : 'unit assumed';
   return { kind, unit, text: `${what} as ${kind} in ${unit} (${kindWord}, ${unitWord})` };
