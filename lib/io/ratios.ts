@@ -2,7 +2,7 @@
 
 import type { LogProbOptions } from './logprobs.ts';
 import { readNpy, shapeText } from './npy.ts';
-import { FormatError } from './place.ts';
+import { FormatError, type Place } from './place.ts';
 import { checkColumn, numberCell, openTable, textCell } from './table.ts';
 import { inNats, unitOfName, ValueColumn, type ValueUnit } from './values.ts';
 
@@ -15,6 +15,12 @@ export interface LogRatios {
   readonly warnings: string[];
   /** Unit that the ratios were read in: as stated, else from the column's name, else nats. */
   readonly unit: ValueUnit;
+}
+
+/** log pi_D - log pi = -inf: pi_D gives the response probability 0, so it was not drawn from pi_D. */
+function impossible(place: Place): FormatError {
+  const hint = 'pi_D gives such a response probability 0, so it cannot have been drawn from pi_D';
+  return new FormatError(place, 'a log ratio above -inf', '-inf', hint);
 }
 
 /**
@@ -31,6 +37,8 @@ export async function readLogRatios(
   if (path.endsWith('.npy')) {
     const { shape, data } = await readNpy(path, options);
     if (shape.length !== 1) throw new FormatError({ file: path }, 'shape [n]', shapeText(shape));
+    const at = data.indexOf(Number.NEGATIVE_INFINITY);
+    if (at >= 0) throw impossible({ file: path, column: `[${at}]` });
     return { logRatios: data.map((ratio) => inNats(ratio, unit)), warnings: [], unit };
   }
   const source = await openTable(path, options);
@@ -51,7 +59,9 @@ export async function readLogRatios(
     const id = keys.length === 0 ? `${row.line}` : keys.map((key) => textCell(path, row, key)).join('\u001f');
     const text = (name: string | undefined) => (name === undefined ? undefined : textCell(path, row, name));
     const place = { file: path, line: row.line, column: value };
-    ratios.add(id, numberCell(path, row, value, true), place, text(cluster), text(position));
+    const ratio = numberCell(path, row, value, true);
+    if (ratio === Number.NEGATIVE_INFINITY) throw impossible(place);
+    ratios.add(id, ratio, place, text(cluster), text(position));
   }
   if (ratios.ids.length === 0) throw new FormatError({ file: path }, 'at least one row after the header', 'none');
   ratios.checkClusters(cluster);

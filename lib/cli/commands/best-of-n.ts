@@ -73,7 +73,8 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
   context.say(`Read ${printable(reading)}: ${given.problems.length} problems, at least ${fewest} samples each.\n`);
   const rows = Ns.map((N, i) => [`${N}`, ...found.map(({ estimates }) => estimate(estimates[i]!))]);
   context.say(table(['N', ...found.map(({ label }) => label)], rows, context.colors.bold));
-  context.say(`  Intervals: ${percent(flags.confidence)} over problems (${found[0]!.estimates[0]!.method}).`);
+  const methods = new Set(found.flatMap(({ estimates }) => estimates.map(({ method }) => method)));
+  context.say(`  Intervals: ${percent(flags.confidence)} over problems (${[...methods].join(', ')}).`);
 }
 
 export function addBestOfN(program: Command, context: (json?: boolean) => Context): void {

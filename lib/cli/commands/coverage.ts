@@ -48,6 +48,16 @@ function find(given: LogProbs, files: readonly string[], name: string): number {
   throw new FormatError({ file: files.join(', ') }, `a model '${name}'`, found, left ?? suggest(name, given.models));
 }
 
+/** Refuses a response that the reference gives probability 0: it cannot have been drawn from it. */
+function checkReference(given: LogProbs, files: readonly string[], from: number): void {
+  const n = given.ids.length;
+  const at = given.logProbs.subarray(from * n, (from + 1) * n).indexOf(Number.NEGATIVE_INFINITY);
+  if (at < 0) return;
+  const place = { file: files[files.length === given.models.length ? from : 0]!, column: given.models[from]! };
+  const hint = 'A response drawn from pi_D has a probability above 0 under it';
+  throw new FormatError(place, `a finite log pi_D of sequence '${given.ids[at]!}'`, '-inf', hint);
+}
+
 async function load(files: readonly string[], flags: CoverageFlags, signal?: AbortSignal): Promise<Loaded> {
   checkUsed(files, flags);
   const options = logProbOptions(flags, signal);
@@ -65,6 +75,7 @@ async function load(files: readonly string[], flags: CoverageFlags, signal?: Abo
   const value = wide && flags.value === undefined && flags.model ? [reference, ...flags.model] : undefined;
   const given = await readLogProbs(files, { ...options, ...(value && { value }) });
   const from = find(given, files, reference);
+  checkReference(given, files, from);
   const chosen = flags.model?.map((name) => find(given, files, name)) ?? [...given.models.keys()];
   const profiles = chosen
     .filter((m) => m !== from)
@@ -128,20 +139,20 @@ async function runPlan(context: Context, files: string[], flags: PlanFlags): Pro
   const { profiles, reading, warnings } = await load(files, flags, context.signal);
   const { regret, confident = false } = flags;
   const plans = profiles.map(({ model, profile }) => {
-    const N = profile.plan({ regret, confident });
-    return { model, N, bound: Number.isFinite(N) ? profile.bestOfN(N) : null };
+    const [estimatedN, confidentN] = [profile.plan({ regret }), profile.plan({ regret, confident: true })];
+    const N = confident ? confidentN : estimatedN;
+    const bound = Number.isFinite(N) ? profile.bestOfN(N) : null;
+    return { model, n: profile.n, N, estimatedN, confidentN, bound };
   });
   context.emit({ command: 'plan', files, reading, regret, confident, plans, warnings });
   context.warn(warnings);
   context.say(`Read ${printable(reading)}.\n`);
-  for (const { model, N } of plans) {
-    const name = printable(model);
-    const bound = confident ? `with ${percent(flags.confidence)} confidence ` : '';
-    context.say(
-      Number.isFinite(N)
-        ? `${name}: Best-of-N with ${context.colors.bold(`N = ${N}`)} ${bound}has a regret of at most ${regret} for any reward in [0, 1] (Prop D.6)`
-        : `${name}: no N is known ${bound}to bring the regret to ${regret}: too many responses are not covered at all`,
-    );
+  const { bold } = context.colors;
+  for (const { model, n, estimatedN, confidentN } of plans) {
+    const how = (N: number) => (Number.isFinite(N) ? bold(`N = ${N}`) : 'no N is enough');
+    context.say(`${printable(model)}: a regret of at most ${regret} for any reward in [0, 1] (Prop D.6)`);
+    context.say(`  estimated from ${n} responses: ${how(estimatedN)}`);
+    context.say(`  with ${percent(flags.confidence)} confidence: ${how(confidentN)}`);
   }
 }
 
@@ -173,7 +184,7 @@ Examples:
     .summary('how many draws Best-of-N needs')
     .description('The smallest N for which the regret of Best-of-N is bounded for every reward in [0, 1] (Prop D.6).')
     .requiredOption('--regret <r>', 'the regret that is acceptable, in [0, 1]', number(0, 1))
-    .option('--confident', 'use the upper edge of the confidence band instead of the estimate')
+    .option('--confident', '--json: N is the one that holds with the stated confidence, not the estimate')
     .addHelpText(
       'after',
       `

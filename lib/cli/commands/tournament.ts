@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { type LogProbs, printable, readLogProbs } from '../../io/index.ts';
 import type { Tournament } from '../../tournament/index.ts';
 import { type Context, withProgress } from '../context.ts';
-import { count, estimate, fixed, percent, table } from '../format.ts';
+import { count, estimate, percent, table } from '../format.ts';
 import { addLogProbOptions, checkUsed, type LogProbFlags, logProbOptions, number, sizes } from '../options.ts';
 import { tournamentInUnit } from '../units.ts';
 import { UsageError } from '../usage.ts';
@@ -44,7 +44,7 @@ export function standings(context: Context, t: Tournament, most = t.names.length
     .slice(0, most)
     .map((m) => [
       m === t.winner ? context.colors.green(t.names[m]!) : t.names[m]!,
-      fixed(t.scores[m]!),
+      estimate(t.scoreEstimates[m]!, 3),
       t.names[t.worstOpponent[m]!] ?? '-',
       percent(t.selectionProbability[m]!),
       estimate(ce[m]!, 2),
@@ -59,7 +59,8 @@ export function verdict(t: Tournament): string {
   const [winner, usual] = [t.names[t.winner]!, t.names[t.minCrossEntropy]!];
   const stable = percent(t.selectionProbability[t.winner]!);
   const others = t.tied.filter((m) => m !== t.winner).map((m) => t.names[m]!);
-  const tie = others.length > 0 ? ` ${others.join(', ')} tied with it at this N; the tie was broken at smaller N.` : '';
+  const how = t.ladder.at(-1)!.tied.length > 1 ? 'by cross-entropy' : `at N = ${t.ladder.at(-1)!.N.toPrecision(3)}`;
+  const tie = others.length > 0 ? ` ${others.join(', ')} tied with it at this N; the tie was broken ${how}.` : '';
   const first = `${winner} covers best (chosen in ${stable} of the bootstrap replicates).${tie}`;
   if (t.winner === t.minCrossEntropy) return `${first} Minimum cross-entropy chooses it too.`;
   const { difference } = t;
