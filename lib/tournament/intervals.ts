@@ -83,6 +83,7 @@ export function differenceInterval(input: IntervalInput, { choices, limits, wors
   const mean = meanEstimate(differences, { confidence, range: [-1, 1], ...(clusters && { clusters: clusters.ids }) });
   return {
     ...mean,
+    value: differences.reduce((a, b) => a + b, 0) / n, // whole numbers: without the rounding of a running mean
     lower: Math.min(mean.lower, limits[2 * models]!),
     upper: Math.max(mean.upper, limits[2 * models + 1]!),
     method: `paired bootstrap + ${mean.method}`,
