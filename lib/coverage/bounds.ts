@@ -5,7 +5,7 @@
  */
 
 import { rangeError } from '../errors.ts';
-import { checkNumber } from '../validate.ts';
+import { checkNumber, checkObject } from '../validate.ts';
 
 /** A divergence or ratio that may be +Infinity. */
 function checkExtended(value: unknown, name: string, min: number): number {
@@ -101,7 +101,9 @@ export interface ChainRuleInput {
  * Prop D.5: `Cov_{M1}(pi_T ‖ pi) <= M2 Cov_{M1/M2}(pi_D ‖ pi) + Cov_{M2}(pi_T ‖ pi_D)`.
  * @returns an upper bound of the comparator's coverage by pi, in [0, 1]
  */
-export function chainRule({ M1, M2, coverage, comparator }: ChainRuleInput): number {
+export function chainRule(input: ChainRuleInput): number {
+  checkObject(input, 'the input');
+  const { M1, M2, coverage, comparator } = input;
   checkNumber(M2, 'M2', 1);
   checkNumber(M1, 'M1', M2);
   checkNumber(coverage, 'coverage', 0, 1);
