@@ -1,20 +1,12 @@
 /** What the commands say, and where errors point. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { run } from '../lib/cli/run.ts';
+import { temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-answers-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-function file(name: string, text: string): string {
-  const path = join(folder, name);
-  writeFileSync(path, text);
-  return path;
-}
+const { file: write } = temporaryFiles();
+const file = (name: string, text: string) => write(text, name);
 
 async function covn(...argv: string[]) {
   const out = { stdout: '', stderr: '' };

@@ -1,20 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { run } from '../lib/cli/run.ts';
+import { temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-inputs-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-let written = 0;
-function file(content: string | Buffer, name = `${written++}.csv`): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
+const { file } = temporaryFiles();
 
 /** An .npy file of log-probs, [rows, columns]. */
 function npy(rows: number[][]): string {
@@ -23,7 +15,7 @@ function npy(rows: number[][]): string {
   const prefix = Buffer.from('\x93NUMPY\x01\0\0\0', 'latin1');
   prefix.writeUInt16LE(header.length, 8);
   const data = Buffer.from(Float64Array.from(rows.flat()).buffer);
-  return file(Buffer.concat([prefix, Buffer.from(header), data]), `${written++}.npy`);
+  return file(Buffer.concat([prefix, Buffer.from(header), data]), 'npy');
 }
 
 async function covn(...argv: string[]) {

@@ -1,21 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { plotProfile } from '../lib/cli/plot.ts';
 import { run } from '../lib/cli/run.ts';
+import { temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-cli-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-let written = 0;
-function file(content: string | Buffer, name = `${written++}.csv`): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
+const { folder, file } = temporaryFiles();
 
 const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 

@@ -2,21 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { coverageProfile } from '../lib/coverage/index.ts';
 import { proportionEstimate } from '../lib/estimate/index.ts';
+import { tiedLogRatios } from './support/log-ratios.ts';
 
 const INFINITY = Number.POSITIVE_INFINITY;
 const settings = { numRuns: 150, seed: 20251015 };
-
-/** Log ratios on a grid of powers of two, so that ties at thresholds are common. */
-const sample = fc.array(
-  fc.oneof(
-    fc.integer({ min: -3, max: 9 }).map((k) => Math.log(2 ** k)),
-    fc.constant(INFINITY),
-  ),
-  {
-    minLength: 2,
-    maxLength: 40,
-  },
-);
+const sample = tiedLogRatios;
 
 describe('inverse', () => {
   it('is the infimum of N with Cov_N <= coverage', () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { coverageProfile } from '../lib/coverage/index.ts';
 import { clusteredProportion, meanEstimate, PhiloxStream, proportionEstimate } from '../lib/estimate/index.ts';
 import { bestOfNValue, coverage, kl, type Pair, pairs, ratio, regret, thresholds } from './oracles/distributions.ts';
+import { tiedLogRatios } from './support/log-ratios.ts';
 
 const INFINITY = Number.POSITIVE_INFINITY;
 
@@ -17,18 +18,7 @@ function exactProfile(pair: Pair) {
 }
 const nontrivial = pairs.filter((pair) => pair.p.filter((p) => p > 0).length > 1);
 const settings = { numRuns: 150, seed: 20251015 };
-
-/** Log ratios on a grid of powers of two, so that ties at thresholds are common. */
-const sample = fc.array(
-  fc.oneof(
-    fc.integer({ min: -3, max: 9 }).map((k) => Math.log(2 ** k)),
-    fc.constant(INFINITY),
-  ),
-  {
-    minLength: 2,
-    maxLength: 40,
-  },
-);
+const sample = tiedLogRatios;
 
 describe('a profile of an enumerated population', () => {
   it('has its coverage, KL and regret bracket', () => {

@@ -1,29 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FormatError, readLogProbs, readNpy, readSamples, readTable } from '../lib/io/index.ts';
+import { refusal, temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-sources-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-let written = 0;
-function file(content: string | Buffer, name = `f${written++}.csv`): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<FormatError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(FormatError);
-  return error;
-}
+const { folder, file } = temporaryFiles();
 
 describe('text', () => {
   it('must be UTF-8: the line is named', async () => {
@@ -168,7 +151,7 @@ describe('.npy headers', () => {
   const npy = (header: string) => {
     const bytes = Buffer.from(`\x93NUMPY\x01\0\0\0${header}`, 'latin1');
     bytes.writeUInt16LE(header.length, 8);
-    return file(bytes, `h${written++}.npy`);
+    return file(bytes, 'npy');
   };
 
   it('name no property of Object, and are abridged', async () => {

@@ -1,30 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { inUnit } from '../lib/cli/units.ts';
 import { coverageProfile } from '../lib/coverage/index.ts';
-import { FormatError, logRatios, readLogProbs, readLogRatios } from '../lib/io/index.ts';
+import { logRatios, readLogProbs, readLogRatios } from '../lib/io/index.ts';
 import { inNats } from '../lib/io/values.ts';
+import { refusal, temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-units-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-let written = 0;
-function file(content: string): string {
-  const path = join(folder, `f${written++}.csv`);
-  writeFileSync(path, content);
-  return path;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<FormatError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(FormatError);
-  return error;
-}
+const { file } = temporaryFiles();
 
 describe('kinds and units from names', () => {
   it('are refused where the names disagree', async () => {

@@ -1,38 +1,19 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FormatError, modelNames, readLogProbs, readLogRatios, readSamples, readTable } from '../lib/io/index.ts';
+import { refusal, temporaryFiles } from './support/files.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'covn-io-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-let written = 0;
-function file(content: string | Buffer, name = `f${written++}.csv`): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
-
-/** The FormatError that a promise rejects with. */
-async function refusal(promise: Promise<unknown>): Promise<FormatError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(FormatError);
-  return error;
-}
+const { folder, file } = temporaryFiles();
 
 describe('tables', () => {
   it('reads CSV, TSV, semicolons, quotes, CRLF, a byte order mark and gzip', async () => {
     const texts = ['a,b\n1,x\n', 'a\tb\r\n1\tx\r\n', '\uFEFFa;b\n1;x', '"a","b"\n"1","x"\n\n', '{"a":"1","b":"x"}\n'];
     for (const text of texts) {
       for (const content of [text, gzipSync(text)]) {
-        const table = await readTable(file(content, `t${written++}.dat`));
+        const table = await readTable(file(content, 'dat'));
         expect([table.columns, table.cells.get('a'), table.cells.get('b'), table.lines]).toEqual([
           ['a', 'b'],
           ['1'],
