@@ -16,7 +16,8 @@ DType dtype_of(const Arguments& arguments) {
 }
 
 std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
-  ScoreRequest request;
+  LogitsRequest request;
+  TokenScoring& scoring = request.scoring;
   request.dtype = dtype_of(arguments);
   if (request.dtype == DType::f32) {
     const auto logits = arguments.view<const float>("logits", napi_float32_array);
@@ -29,21 +30,21 @@ std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
   }
   request.vocab = arguments.size("vocab", (size_t{1} << 31) - 1);
   const auto targets = arguments.view<const int32_t>("targets", napi_int32_array);
-  request.targets = targets.data;
-  request.rows = targets.length;
-  request.offsets = arguments.offsets("offsets");
-  if (request.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
-  request.temperature = arguments.number("temperature");
-  request.propagate_non_finite = arguments.flag("propagateNonFinite");
-  request.target = arguments.target("target");
-  request.sequence = arguments.output<double>("sequence", napi_float64_array, request.offsets.size() - 1);
-  if (request.sequence == nullptr && request.offsets.size() > 1) {
+  scoring.targets = targets.data;
+  scoring.rows = targets.length;
+  scoring.offsets = arguments.offsets("offsets");
+  if (scoring.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
+  scoring.temperature = arguments.number("temperature");
+  scoring.propagate_non_finite = arguments.flag("propagateNonFinite");
+  scoring.target = arguments.target("target");
+  scoring.sequence = arguments.output<double>("sequence", napi_float64_array, scoring.offsets.size() - 1);
+  if (scoring.sequence == nullptr && scoring.offsets.size() > 1) {
     throw ArgumentError{expected(Code::dtype, "a Float64Array", "sequence", "undefined")};
   }
-  request.token = arguments.output<float>("token", napi_float32_array, request.rows);
-  request.log_z = arguments.output<double>("logZ", napi_float64_array, request.rows);
-  request.entropy = arguments.output<float>("entropy", napi_float32_array, request.rows);
-  request.rank = arguments.output<int32_t>("rank", napi_int32_array, request.rows);
+  scoring.token = arguments.output<float>("token", napi_float32_array, scoring.rows);
+  scoring.log_z = arguments.output<double>("logZ", napi_float64_array, scoring.rows);
+  scoring.entropy = arguments.output<float>("entropy", napi_float32_array, scoring.rows);
+  scoring.rank = arguments.output<int32_t>("rank", napi_int32_array, scoring.rows);
   std::unique_ptr<ScoreJob> job;
   if (Status status = make_score_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
   return job;

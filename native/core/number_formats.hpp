@@ -28,4 +28,29 @@ inline float to_float(Float16 value) {
   return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
 }
 
+// The bits of -inf.
+template <class T>
+constexpr uint16_t kNegativeInfinity = 0;
+template <>
+inline constexpr uint16_t kNegativeInfinity<Float16> = 0xfc00;
+template <>
+inline constexpr uint16_t kNegativeInfinity<BFloat16> = 0xff80;
+
+// The bits of the nearest number of a format that is no farther from 0; beyond its range, infinity.
+template <class T>
+uint16_t narrow_toward_zero(float value);
+template <>
+inline uint16_t narrow_toward_zero<BFloat16>(float value) {
+  return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
+}
+template <>
+inline uint16_t narrow_toward_zero<Float16>(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  const float magnitude = std::bit_cast<float>(bits & 0x7fffffffu);
+  if (!(magnitude <= 65504.0f)) return static_cast<uint16_t>(sign | 0x7c00u);
+  if (magnitude < 0x1p-14f) return static_cast<uint16_t>(sign | static_cast<uint32_t>(magnitude * 0x1p24f));
+  return static_cast<uint16_t>(sign | ((bits & 0x7fffffffu) - 0x38000000u) >> 13);
+}
+
 }  // namespace covn

@@ -1,176 +1,211 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <limits>
-#include <mutex>
 
 #include "core/validation.hpp"
 #include "covn/logprob.hpp"
-#include "kernels/rescale.hpp"
-#include "kernels/sequence_sum.hpp"
+#include "kernels/sum_blocks.hpp"
 #include "kernels/table.hpp"
+#include "kernels/token_outputs.hpp"
 
 namespace covn {
 
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
-constexpr double kLn2 = 0.6931471805599453;
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-// About 50 microseconds of work: short enough for fair turns and quick cancellation, long enough to hide the hand-over.
-constexpr size_t kChunkLogits = size_t{1} << 17;
-// A row is read in pieces of this many logits between looks at `cancelled()`.
-constexpr size_t kPiece = 32 * kRowBlock;
-
-template <class T>
-AccumulateRow<T> pick(const KernelTable& table, bool weighted, bool greater);
-template <>
-AccumulateRow<float> pick(const KernelTable& table, bool weighted, bool greater) {
-  return table.accumulate_f32[weighted][greater];
-}
-template <>
-AccumulateRow<Float16> pick(const KernelTable& table, bool weighted, bool greater) {
-  return table.accumulate_f16[weighted][greater];
-}
-template <>
-AccumulateRow<BFloat16> pick(const KernelTable& table, bool weighted, bool greater) {
-  return table.accumulate_bf16[weighted][greater];
-}
-
-// What the outputs of one row are computed from, in double.
-struct RowResult {
-  double token, log_z, entropy;
-};
-
-RowResult finish_row(const RowState& state, const RowParameters& parameters) {
-  const double log_sum = std::log(state.sum);
-  const double max = state.max;
-  // (x_t - m) - log(s), never x_t - (m + log s): the latter loses the bits of log(s) when m is large.
-  const double token = (parameters.target - max) / parameters.temperature - log_sum;
-  // The kernel's exponents were scaled by the high part of log2(e)/T alone.
-  const double scale = kLog2E / parameters.temperature / parameters.scale_high;
-  const double entropy = log_sum - kLn2 * scale * state.weighted / state.sum;
-  return {token, max / parameters.temperature + log_sum, std::max(0.0, entropy)};
-}
+// About 50 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
+// hand-over.
+constexpr size_t kChunkLogits = size_t{1} << 19;
+// Longer rows are cut into segments of this length, which several threads may read; always the same ones.
+constexpr size_t kSegment = size_t{1} << 18;
+// Rows whose outputs are made together.
+constexpr size_t kBatchRows = 4 * kMaxLanes;
 
 template <class T>
 class LogitsJob final : public ScoreJob {
  public:
-  explicit LogitsJob(ScoreRequest request)
+  explicit LogitsJob(LogitsRequest request)
       : request_(std::move(request)),
+        scoring_(request_.scoring),
+        vocab_(request_.vocab),
         logits_(static_cast<const T*>(request_.logits)),
-        rows_per_chunk_(std::max<size_t>(1, kChunkLogits / request_.vocab)),
-        accumulate_(pick<T>(kernels_for(request_.target), request_.entropy != nullptr, request_.rank != nullptr)),
-        token_(request_.rows) {}
+        table_(kernels_for(scoring_.target)),
+        kernels_(table_.rows<T>()),
+        weighted_(scoring_.entropy != nullptr),
+        greater_(scoring_.rank != nullptr),
+        parameters_(make_row_parameters(scoring_.temperature, table_.table_bits, vocab_)),
+        segments_((vocab_ + kSegment - 1) / kSegment),
+        outputs_(scoring_),
+        blocks_(scoring_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
+        states_(segments_ > 1 ? scoring_.rows * segments_ : 0) {}
 
-  size_t chunk_count() const override { return (request_.rows + rows_per_chunk_ - 1) / rows_per_chunk_; }
-  const std::vector<int64_t>& non_finite_rows() const override { return non_finite_rows_; }
+  size_t chunk_count() const override { return segments_ > 1 ? states_.size() : blocks_.chunk_count(); }
+  const std::vector<int64_t>& non_finite_rows() const override { return outputs_.non_finite_rows(); }
 
  protected:
   void run_chunk(size_t chunk) override {
-    const double scale = kLog2E / request_.temperature;
-    const float high = static_cast<float>(scale);
-    RowParameters parameters{high, static_cast<float>(scale - high), request_.temperature, 0.0f};
-    const size_t end = std::min(request_.rows, (chunk + 1) * rows_per_chunk_);
-    for (size_t row = chunk * rows_per_chunk_; row < end && !cancelled(); row++) {
-      if (!score_row(chunk, row, parameters)) return;
+    if (segments_ > 1) return read_segment(chunk);
+    for (size_t block = blocks_.first_block(chunk); block < blocks_.first_block(chunk + 1); block++) {
+      double sum = 0.0;
+      for (size_t row = blocks_.first_row(block); row < blocks_.end_row(block); row += kBatchRows) {
+        if (!score_batch(chunk, row, std::min(kBatchRows, blocks_.end_row(block) - row), sum)) return;
+      }
+      blocks_.set(block, sum);
     }
   }
 
   Status merge() override {
-    std::sort(non_finite_rows_.begin(), non_finite_rows_.end());
-    for (size_t i = 0; i + 1 < request_.offsets.size(); i++) {
-      request_.sequence[i] =
-          sum_response(static_cast<size_t>(request_.offsets[i]), static_cast<size_t>(request_.offsets[i + 1]),
-                       [this](size_t row) { return request_.targets[row] < 0 ? 0.0 : token_[row]; });
+    if (segments_ > 1) {
+      if (Status status = merge_segments(); !status.ok()) return status;
     }
+    outputs_.sort();
+    blocks_.sum_responses(scoring_.sequence);
     return {};
   }
 
  private:
-  // False when the job has failed or was cancelled.
-  bool score_row(size_t chunk, size_t row, RowParameters& parameters) {
-    const int64_t target = request_.targets[row];
-    if (target == -1) {
-      write_row(row, {kNaN, kNaN, kNaN}, 0);
-      return true;
+  size_t chunk_rows() const { return std::max<size_t>(1, kChunkLogits / vocab_); }
+  const T* row(size_t index) const { return logits_ + index * vocab_; }
+  ScoredRow scored_row(size_t index) const { return {index, to_float(row(index)[scoring_.targets[index]])}; }
+
+  // Adds the token log-probs of rows first .. first + count to `sum`; false when the job has failed or was cancelled.
+  bool score_batch(size_t chunk, size_t first, size_t count, double& sum) {
+    ScoredRow scored[kBatchRows];
+    RowState states[kBatchRows + kMaxLanes];
+    RowResult results[kBatchRows];
+    size_t scored_count = 0;
+    for (size_t index = first; index < first + count; index++) {
+      bool is_scored = false;
+      if (Status status = outputs_.check_target(index, vocab_, is_scored); !status.ok()) {
+        // The rows before it may hold a failure that comes first.
+        count = index - first;
+        fail(chunk, index, std::move(status));
+        break;
+      }
+      if (is_scored) scored[scored_count++] = scored_row(index);
+      else outputs_.write_not_scored(index);
     }
-    const auto vocab = static_cast<int64_t>(request_.vocab);
-    if (target < 0 || target >= vocab) {
-      fail(chunk, row,
-           expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
-                    "targets[" + std::to_string(row) + "]", std::to_string(target)));
+    if (!(vocab_ <= kGroupVocab ? read_groups(scored, scored_count, states) : read_rows(scored, scored_count, states)))
       return false;
+    kernels_.finish[weighted_](states, scored_count, parameters_, results);
+    for (size_t i = 0; i < scored_count; i++) {
+      double token = std::numeric_limits<double>::quiet_NaN();
+      if (states[i].sum > 0.0) {
+        token = outputs_.write_row(scored[i], states[i], results[i]);
+      } else if (!write_non_finite(chunk, scored[i].row)) {
+        return false;
+      }
+      sum += token;
     }
-    const T* x = logits_ + row * request_.vocab;
-    parameters.target = to_float(x[target]);
-    RowState state = empty_row();
-    for (size_t start = 0; start < request_.vocab; start += kPiece) {
-      if (cancelled()) return false;
-      accumulate_(state, x + start, std::min(kPiece, request_.vocab - start), parameters);
-    }
-    if (!(state.sum > 0.0)) return non_finite_row(chunk, row, x);
-    write_row(row, finish_row(state, parameters), static_cast<int32_t>(state.greater + 1));
     return true;
   }
 
-  void write_row(size_t row, const RowResult& result, int32_t rank) {
-    token_[row] = result.token;
-    if (request_.token) request_.token[row] = static_cast<float>(result.token);
-    if (request_.log_z) request_.log_z[row] = result.log_z;
-    if (request_.entropy) request_.entropy[row] = static_cast<float>(result.entropy);
-    if (request_.rank) request_.rank[row] = rank;
-  }
-
-  bool non_finite_row(size_t chunk, size_t row, const T* x) {
-    if (request_.propagate_non_finite) {
-      write_row(row, {kNaN, kNaN, kNaN}, 0);
-      std::lock_guard lock(mutex_);
-      non_finite_rows_.push_back(static_cast<int64_t>(row));
-      return true;
+  bool read_rows(const ScoredRow* scored, size_t count, RowState* states) const {
+    for (size_t i = 0; i < count; i++) {
+      if (cancelled()) return false;
+      states[i] = kernels_.accumulate[weighted_][greater_](row(scored[i].row), vocab_, scored[i].target_logit,
+                                                           parameters_, i > 0 ? states[i - 1].place : kNoPlace);
     }
-    fail(chunk, row,
-         expected(Code::non_finite, "logits below +inf, not all of them -inf,",
-                  "row " + std::to_string(row) + " of logits", describe_row(x)));
-    return false;
+    return true;
   }
 
-  std::string describe_row(const T* x) const {
-    for (size_t i = 0; i < request_.vocab; i++) {
-      const float value = to_float(x[i]);
-      if (std::isnan(value)) return "NaN at column " + std::to_string(i);
-      if (value == std::numeric_limits<float>::infinity()) return "+inf at column " + std::to_string(i);
+  bool read_groups(const ScoredRow* scored, size_t count, RowState* states) const {
+    if (cancelled()) return false;
+    for (size_t start = 0; start < count; start += table_.lanes) {
+      const T* rows[kMaxLanes];
+      float targets[kMaxLanes];
+      for (size_t i = 0; i < table_.lanes; i++) {
+        const ScoredRow& s = scored[std::min(start + i, count - 1)];
+        rows[i] = row(s.row);
+        targets[i] = s.target_logit;
+      }
+      kernels_.accumulate_group[weighted_][greater_](
+          rows, vocab_, targets, parameters_, start > 0 ? states[start - 1].place : kNoPlace, states + start);
     }
-    return "-inf in every column";
+    return true;
   }
 
-  const ScoreRequest request_;
+  void read_segment(size_t chunk) {
+    const size_t index = chunk / segments_;
+    bool is_scored = false;
+    if (Status status = outputs_.check_target(index, vocab_, is_scored); !status.ok()) {
+      return fail(chunk, index, std::move(status));
+    }
+    if (!is_scored) return;
+    const size_t start = chunk % segments_ * kSegment;
+    states_[chunk] = kernels_.accumulate[weighted_][greater_](
+        row(index) + start, std::min(kSegment, vocab_ - start), scored_row(index).target_logit, parameters_,
+        kNoPlace);
+  }
+
+  Status merge_segments() {
+    // A long row is a block of its own.
+    for (size_t index = 0; index < scoring_.rows; index++) {
+      if (scoring_.targets[index] == -1) {
+        outputs_.write_not_scored(index);
+        blocks_.set(index, 0.0);
+        continue;
+      }
+      RowState state;
+      for (size_t s = 0; s < segments_; s++) state.add(states_[index * segments_ + s], parameters_);
+      double token = std::numeric_limits<double>::quiet_NaN();
+      if (state.sum > 0.0) {
+        RowResult result;
+        kernels_.finish[weighted_](&state, 1, parameters_, &result);
+        token = outputs_.write_row(scored_row(index), state, result);
+      } else if (Status status = non_finite(index); !status.ok()) {
+        return status;
+      }
+      blocks_.set(index, token);
+    }
+    return {};
+  }
+
+  Status non_finite(size_t index) {
+    return outputs_.write_non_finite(index, "logits", [&] { return describe_non_finite(row(index), vocab_); });
+  }
+  bool write_non_finite(size_t chunk, size_t index) {
+    Status status = non_finite(index);
+    const bool ok = status.ok();
+    if (!ok) fail(chunk, index, std::move(status));
+    return ok;
+  }
+
+  const LogitsRequest request_;
+  const TokenScoring& scoring_;
+  const size_t vocab_;
   const T* const logits_;
-  const size_t rows_per_chunk_;
-  const AccumulateRow<T> accumulate_;
-  std::vector<double> token_;  // [rows], before rounding
-  std::mutex mutex_;
-  std::vector<int64_t> non_finite_rows_;
+  const KernelTable& table_;
+  const RowKernels<T>& kernels_;
+  const bool weighted_, greater_;
+  const RowParameters parameters_;
+  const size_t segments_;  // of a row
+  TokenOutputs outputs_;
+  SumBlocks blocks_;
+  std::vector<RowState> states_;  // [rows, segments] of long rows
 };
 
-Status check(const ScoreRequest& request) {
+Status check(const LogitsRequest& request) {
   if (request.vocab < 1) return expected(Code::range, "an integer >= 1", "vocab", std::to_string(request.vocab));
-  if (request.rows != request.logit_count / request.vocab || request.logit_count % request.vocab != 0) {
+  if (request.scoring.rows != request.logit_count / request.vocab || request.logit_count % request.vocab != 0) {
     return expected(Code::shape, "rows * vocab elements", "logits", std::to_string(request.logit_count));
   }
-  if (!(request.temperature >= 1e-6 && request.temperature <= 1e6)) {
-    return expected(Code::range, "a number in [1e-6, 1e6]", "temperature", std::to_string(request.temperature));
-  }
-  if (const TargetSupport support = target_support(request.target); !support.available) {
-    return expected(Code::device, "an available device", "device",
-                    std::string(target_name(request.target)) + " (" + support.reason + ")");
-  }
-  return check_offsets(request.offsets, request.rows);
+  return check_scoring(request.scoring);
 }
 
 }  // namespace
 
-Status make_score_job(ScoreRequest request, std::unique_ptr<ScoreJob>& job) {
+Status check_scoring(const TokenScoring& scoring) {
+  if (!(scoring.temperature >= 1e-6 && scoring.temperature <= 1e6)) {
+    return expected(Code::range, "a number in [1e-6, 1e6]", "temperature", std::to_string(scoring.temperature));
+  }
+  if (const TargetSupport support = target_support(scoring.target); !support.available) {
+    return expected(Code::device, "an available device", "device",
+                    std::string(target_name(scoring.target)) + " (" + support.reason + ")");
+  }
+  return check_offsets(scoring.offsets, scoring.rows);
+}
+
+Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job) {
   if (Status status = check(request); !status.ok()) return status;
   switch (request.dtype) {
     case DType::f32: job = std::make_unique<LogitsJob<float>>(std::move(request)); break;

@@ -1,6 +1,6 @@
 #include "core/validation.hpp"
 #include "covn/logprob.hpp"
-#include "kernels/sequence_sum.hpp"
+#include "kernels/sum_blocks.hpp"
 
 namespace covn {
 
@@ -9,10 +9,13 @@ namespace {
 template <class T>
 Status sum_all(const T* values, size_t count, const std::vector<int64_t>& offsets, double* out) {
   if (Status status = check_offsets(offsets, count); !status.ok()) return status;
-  for (size_t i = 0; i + 1 < offsets.size(); i++) {
-    out[i] = sum_response(static_cast<size_t>(offsets[i]), static_cast<size_t>(offsets[i + 1]),
-                          [values](size_t row) { return static_cast<double>(values[row]); });
+  SumBlocks blocks(offsets, kMaxSumBlock, count);
+  for (size_t block = 0; block < blocks.first_block(blocks.chunk_count()); block++) {
+    double sum = 0.0;
+    for (size_t row = blocks.first_row(block); row < blocks.end_row(block); row++) sum += values[row];
+    blocks.set(block, sum);
   }
+  blocks.sum_responses(out);
   return {};
 }
 

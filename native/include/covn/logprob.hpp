@@ -12,12 +12,9 @@
 
 namespace covn {
 
-// All pointers stay valid and their contents unchanged until the job has settled.
-struct ScoreRequest {
-  const void* logits = nullptr;  // [rows, vocab], row-major, of type `dtype`
-  size_t logit_count = 0;
-  DType dtype = DType::f32;
-  size_t vocab = 0;
+// Which tokens are scored, how, and where to. All pointers stay valid and their contents unchanged until the job has
+// settled.
+struct TokenScoring {
   const int32_t* targets = nullptr;  // [rows], in [-1, vocab); -1: the row is not read and not scored
   size_t rows = 0;
   std::vector<int64_t> offsets;  // [responses + 1], from 0 to rows, never falling
@@ -32,6 +29,14 @@ struct ScoreRequest {
   int32_t* rank = nullptr;     // [rows], 1 + #{j : x_j > x_target}; 0 where not scored
 };
 
+struct LogitsRequest {
+  const void* logits = nullptr;  // [rows, vocab], row-major, of type `dtype`
+  size_t logit_count = 0;
+  DType dtype = DType::f32;
+  size_t vocab = 0;
+  TokenScoring scoring;
+};
+
 class ScoreJob : public Job {
  public:
   // Rows with a NaN, a +inf or nothing but -inf, ascending; filled where propagate_non_finite is set.
@@ -43,10 +48,10 @@ class ScoreJob : public Job {
 // Accuracy: a token's absolute error against exact arithmetic is at most 1e-6 nats for logits of standard deviation up
 // to 5 and 2e-6 up to 30, before the rounding of `token` to float; the mean signed error is below 1e-8 nats.
 // The same request gives the same bits whatever the number of threads, and a row's outputs depend on that row alone.
-Status make_score_job(ScoreRequest request, std::unique_ptr<ScoreJob>& job);
+Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
 
-// out[i] = sum of values[offsets[i] .. offsets[i+1]), in double, in blocks of fixed size merged in order: the same
-// order that ScoreJob uses. The sum of no tokens is 0; NaN gives NaN.
+// out[i] = sum of values[offsets[i] .. offsets[i+1]), in double, in blocks of fixed size merged in order. The sum of no
+// tokens is 0; NaN gives NaN.
 Status sum_tokens(const float* values, size_t count, const std::vector<int64_t>& offsets, double* out);
 Status sum_tokens(const double* values, size_t count, const std::vector<int64_t>& offsets, double* out);
 

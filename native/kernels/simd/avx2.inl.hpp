@@ -18,18 +18,48 @@ COVN_INLINE void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.v, b.v)}; }
-COVN_INLINE F32 neg(F32 a) { return {_mm256_xor_ps(a.v, _mm256_set1_ps(-0.0f))}; }
 COVN_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 // The instruction returns its second operand when either is NaN.
 COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) { return {_mm256_max_ps(x.v, m.v)}; }
-COVN_INLINE F32 clamp_low(F32 t, float bound) { return {_mm256_max_ps(_mm256_set1_ps(bound), t.v)}; }
-COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
-  return {_mm256_andnot_ps(_mm256_cmp_ps(t.v, _mm256_set1_ps(bound), _CMP_LT_OQ), value.v)};
+COVN_INLINE float reduce_max(F32 a) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
-COVN_INLINE F32 power_of_two(F32 rounded) {
-  const __m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(rounded.v), 23);
-  return {_mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)))};
+COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {_mm256_max_ps(bound.v, t.v)}; }
+
+constexpr int kTableBits = 3;
+constexpr size_t kExpDegree = 3;
+struct PowerTable {
+  __m256i v;
+};
+COVN_INLINE PowerTable power_table() { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(kPowers8))}; }
+COVN_INLINE F32 power(F32 shifted, const PowerTable& t) {
+  const __m256i k = _mm256_castps_si256(shifted.v);
+  const __m256i fraction = _mm256_permutevar8x32_epi32(t.v, k);
+  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(k, 23 - kTableBits), fraction))};
 }
+
+// The tree adds lanes four apart, then two, one.
+template <class Merge>
+COVN_INLINE F32 merge_rows(const F32* v, Merge merge) {
+  __m256 w[4], u[2];
+  for (int i = 0; i < 4; i++) {
+    w[i] = merge(_mm256_permute2f128_ps(v[i].v, v[i + 4].v, 0x20), _mm256_permute2f128_ps(v[i].v, v[i + 4].v, 0x31));
+  }
+  for (int i = 0; i < 2; i++) {
+    u[i] = merge(_mm256_unpacklo_ps(w[2 * i], w[2 * i + 1]), _mm256_unpackhi_ps(w[2 * i], w[2 * i + 1]));
+  }
+  return {merge(_mm256_shuffle_ps(u[0], u[1], 0x44), _mm256_shuffle_ps(u[0], u[1], 0xee))};
+}
+struct MergeSums {
+  COVN_MEMBER_INLINE __m256 operator()(__m256 a, __m256 b) const { return _mm256_add_ps(a, b); }
+};
+struct MergeMaxima {
+  COVN_MEMBER_INLINE __m256 operator()(__m256 a, __m256 b) const { return _mm256_max_ps(a, b); }
+};
+COVN_INLINE F32 row_sums(const F32* v) { return merge_rows(v, MergeSums()); }
+COVN_INLINE F32 row_maxima(const F32* v) { return merge_rows(v, MergeMaxima()); }
 
 struct WideSum {
   __m256d low, high;
@@ -40,9 +70,9 @@ struct WideSum {
     high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
   }
   COVN_MEMBER_INLINE double total() const {
-    double lane[4];
-    _mm256_storeu_pd(lane, _mm256_add_pd(low, high));
-    return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+    const __m256d all = _mm256_add_pd(low, high);
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(all), _mm256_extractf128_pd(all, 1));
+    return _mm_cvtsd_f64(_mm_add_pd(two, _mm_unpackhi_pd(two, two)));
   }
 };
 
@@ -61,7 +91,21 @@ struct F64 {
 
 COVN_INLINE F64 set64(double value) { return {_mm256_set1_pd(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {_mm256_loadu_pd(p)}; }
+COVN_INLINE F64 load64(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+COVN_INLINE void store64(double* p, F64 a) { _mm256_storeu_pd(p, a.v); }
+COVN_INLINE F64 add(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm256_sub_pd(a.v, b.v)}; }
+COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
+COVN_INLINE F64 div(F64 a, F64 b) { return {_mm256_div_pd(a.v, b.v)}; }
+COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
+  const __m256i bits = _mm256_castpd_si256(x.v);
+  const __m256i above = _mm256_sub_epi64(bits, _mm256_set1_epi64x(kSqrtHalfBits));
+  // The upper halves hold the exponent.
+  const __m256i upper = _mm256_permutevar8x32_epi32(_mm256_srai_epi32(above, 20), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7));
+  exponent = {_mm256_cvtepi32_pd(_mm256_castsi256_si128(upper))};
+  return {_mm256_castsi256_pd(_mm256_sub_epi64(bits, _mm256_and_si256(above, _mm256_set1_epi64x(kExponentBits))))};
+}
 
 // A true comparison is -1 in its lane.
 struct AtLeastCounter {

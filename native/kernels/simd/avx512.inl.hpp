@@ -18,18 +18,108 @@ COVN_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
-COVN_INLINE F32 neg(F32 a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
 COVN_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 // The instruction returns its second operand when either is NaN.
 COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) { return {_mm512_max_ps(x.v, m.v)}; }
-COVN_INLINE F32 clamp_low(F32 t, float bound) { return {_mm512_max_ps(_mm512_set1_ps(bound), t.v)}; }
-COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
-  // Not less than, or unordered.
-  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t.v, _mm512_set1_ps(bound), _CMP_NLT_UQ), value.v)};
+COVN_INLINE float reduce_max(F32 a) {
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
-COVN_INLINE F32 power_of_two(F32 rounded) {
-  const __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(rounded.v), 23);
-  return {_mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)))};
+COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {_mm512_max_ps(bound.v, t.v)}; }
+
+#define COVN_TARGET_LOADS_PADDED 1
+COVN_INLINE F32 load_padded(const float* p, size_t n) {
+  if (n >= F32::lanes) return load(p);
+  const __mmask16 there = static_cast<__mmask16>((1u << n) - 1);
+  return {_mm512_mask_loadu_ps(_mm512_set1_ps(-COVN_INFINITY), there, p)};
+}
+template <class T>
+COVN_INLINE F32 load_padded(const T* p, size_t n) {
+  if (n >= F32::lanes) return load(p);
+  const __mmask16 there = static_cast<__mmask16>((1u << n) - 1);
+  const __m256i padding = _mm256_set1_epi16(static_cast<int16_t>(kNegativeInfinity<T>));
+  const __m256i halves = _mm256_mask_loadu_epi16(padding, there, p);
+  T lane[F32::lanes];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lane), halves);
+  return load(lane);
+}
+
+constexpr int kTableBits = 5;
+constexpr size_t kExpDegree = 2;
+struct PowerTable {
+  __m512 low, high;
+};
+COVN_INLINE PowerTable power_table() {
+  const __m512i* table = reinterpret_cast<const __m512i*>(kPowers32);
+  return {_mm512_castsi512_ps(_mm512_loadu_si512(table)), _mm512_castsi512_ps(_mm512_loadu_si512(table + 1))};
+}
+COVN_INLINE F32 power(F32 shifted, const PowerTable& t) {
+  const __m512i k = _mm512_castps_si512(shifted.v);
+  const __m512i fraction = _mm512_castps_si512(_mm512_permutex2var_ps(t.low, k, t.high));
+  return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(k, 23 - kTableBits), fraction))};
+}
+
+// The tree adds lanes eight apart, then four, two, one.
+template <class Merge>
+COVN_INLINE F32 merge_rows(const F32* v, Merge merge) {
+  __m512 w[8], z[4], u[2];
+  for (int i = 0; i < 8; i++) {
+    const int row = i < 4 ? i : i + 4;
+    w[i] = merge(_mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0x44), _mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0xee));
+  }
+  for (int i = 0; i < 4; i++) {
+    z[i] = merge(_mm512_shuffle_f32x4(w[i], w[i + 4], 0x88), _mm512_shuffle_f32x4(w[i], w[i + 4], 0xdd));
+  }
+  for (int i = 0; i < 2; i++) {
+    u[i] = merge(_mm512_unpacklo_ps(z[2 * i], z[2 * i + 1]), _mm512_unpackhi_ps(z[2 * i], z[2 * i + 1]));
+  }
+  return {merge(_mm512_shuffle_ps(u[0], u[1], 0x44), _mm512_shuffle_ps(u[0], u[1], 0xee))};
+}
+struct MergeSums {
+  COVN_MEMBER_INLINE __m512 operator()(__m512 a, __m512 b) const { return _mm512_add_ps(a, b); }
+};
+struct MergeMaxima {
+  COVN_MEMBER_INLINE __m512 operator()(__m512 a, __m512 b) const { return _mm512_max_ps(a, b); }
+};
+COVN_INLINE F32 row_sums(const F32* v) { return merge_rows(v, MergeSums()); }
+COVN_INLINE F32 row_maxima(const F32* v) { return merge_rows(v, MergeMaxima()); }
+
+// Thirty-two numbers of a 16-bit format, as their bits.
+struct Packed {
+  __m512i v;
+};
+COVN_INLINE Packed load_packed(const void* p) { return {_mm512_loadu_si512(p)}; }
+COVN_INLINE Packed set_packed(uint16_t bits) { return {_mm512_set1_epi16(static_cast<int16_t>(bits))}; }
+COVN_INLINE Packed max_signed(Packed a, Packed b) { return {_mm512_max_epi16(a.v, b.v)}; }
+COVN_INLINE Packed max_unsigned(Packed a, Packed b) { return {_mm512_max_epu16(a.v, b.v)}; }
+COVN_INLINE Packed min_unsigned(Packed a, Packed b) { return {_mm512_min_epu16(a.v, b.v)}; }
+COVN_INLINE Packed flip_bits(Packed a, Packed mask) { return {_mm512_xor_si512(a.v, mask.v)}; }
+COVN_INLINE int64_t count_greater(Packed a, Packed b) {
+  return _mm_popcnt_u32(_mm512_cmpgt_epu16_mask(a.v, b.v));
+}
+// Two vectors of floats; which of them holds which number is of no matter.
+COVN_INLINE void widen(Packed p, BFloat16, F32& a, F32& b) {
+  a = {_mm512_castsi512_ps(_mm512_slli_epi32(p.v, 16))};
+  b = {_mm512_castsi512_ps(_mm512_and_si512(p.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+COVN_INLINE void widen(Packed p, Float16, F32& a, F32& b) {
+  a = {_mm512_cvtph_ps(_mm512_castsi512_si256(p.v))};
+  b = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(p.v, 1))};
+}
+COVN_INLINE uint16_t reduce_min_unsigned(Packed p) {
+  const __m256i sixteen = _mm256_min_epu16(_mm512_castsi512_si256(p.v), _mm512_extracti64x4_epi64(p.v, 1));
+  const __m128i eight = _mm_min_epu16(_mm256_castsi256_si128(sixteen), _mm256_extracti128_si256(sixteen, 1));
+  return static_cast<uint16_t>(_mm_extract_epi16(_mm_minpos_epu16(eight), 0));
+}
+COVN_INLINE int16_t reduce_max_signed(Packed p) {
+  // The horizontal minimum of unsigned words is an instruction; 0x7fff - x turns the order.
+  const __m512i turned = _mm512_sub_epi16(_mm512_set1_epi16(0x7fff), p.v);
+  return static_cast<int16_t>(0x7fff - reduce_min_unsigned({turned}));
+}
+COVN_INLINE uint16_t reduce_max_unsigned(Packed p) {
+  return static_cast<uint16_t>(~reduce_min_unsigned(flip_bits(p, set_packed(0xffff))));
 }
 
 struct WideSum {
@@ -41,9 +131,10 @@ struct WideSum {
     high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1)));
   }
   COVN_MEMBER_INLINE double total() const {
-    double lane[8];
-    _mm512_storeu_pd(lane, _mm512_add_pd(low, high));
-    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    const __m512d all = _mm512_add_pd(low, high);
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(all), _mm512_extractf64x4_pd(all, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_pd(two, _mm_unpackhi_pd(two, two)));
   }
 };
 
@@ -60,7 +151,19 @@ struct F64 {
 
 COVN_INLINE F64 set64(double value) { return {_mm512_set1_pd(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {_mm512_loadu_pd(p)}; }
+COVN_INLINE F64 load64(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+COVN_INLINE void store64(double* p, F64 a) { _mm512_storeu_pd(p, a.v); }
+COVN_INLINE F64 add(F64 a, F64 b) { return {_mm512_add_pd(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm512_sub_pd(a.v, b.v)}; }
+COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm512_mul_pd(a.v, b.v)}; }
+COVN_INLINE F64 div(F64 a, F64 b) { return {_mm512_div_pd(a.v, b.v)}; }
+COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
+  const __m512i bits = _mm512_castpd_si512(x.v);
+  const __m512i above = _mm512_sub_epi64(bits, _mm512_set1_epi64(kSqrtHalfBits));
+  exponent = {_mm512_cvtepi64_pd(_mm512_srai_epi64(above, 52))};
+  return {_mm512_castsi512_pd(_mm512_sub_epi64(bits, _mm512_and_si512(above, _mm512_set1_epi64(kExponentBits))))};
+}
 
 struct AtLeastCounter {
   uint64_t n = 0;

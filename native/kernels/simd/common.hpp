@@ -7,7 +7,7 @@
 
 #include "core/architecture.hpp"
 #include "core/number_formats.hpp"
-#include "kernels/rescale.hpp"
+#include "kernels/row_parameters.hpp"
 #include "kernels/table.hpp"
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -20,3 +20,26 @@
 
 // A constant expression, so that it needs no library call inside a region.
 #define COVN_INFINITY (::std::numeric_limits<float>::infinity())
+#define COVN_NAN (::std::numeric_limits<double>::quiet_NaN())
+
+namespace covn {
+
+// The bits of 2^(j/n), less the shift that adding j << (23 - log2(n)) to them brings.
+constexpr uint32_t kPowers8[8] = {0x3f800000u, 0x3f7b95c2u, 0x3f7837f0u, 0x3f75fed7u, 0x3f7504f3u, 0x3f75672au, 0x3f7744fdu, 0x3f7ac0c7u};
+constexpr uint32_t kPowers32[32] = {0x3f800000u, 0x3f7ecd87u, 0x3f7daac3u, 0x3f7c980fu, 0x3f7b95c2u, 0x3f7aa43au, 0x3f79c3d3u, 0x3f78f4f0u, 0x3f7837f0u, 0x3f778d3au, 0x3f76f532u, 0x3f767043u, 0x3f75fed7u, 0x3f75a15bu, 0x3f75583fu, 0x3f7523f6u, 0x3f7504f3u, 0x3f74fbafu, 0x3f7508a4u, 0x3f752c4du, 0x3f75672au, 0x3f75b9beu, 0x3f76248cu, 0x3f76a81eu, 0x3f7744fdu, 0x3f77fbb8u, 0x3f78ccdfu, 0x3f79b907u, 0x3f7ac0c7u, 0x3f7be4bau, 0x3f7d257du, 0x3f7e83b3u};
+
+constexpr int64_t kSqrtHalfBits = 0x3fe6a09e667f3bcd;  // of the double sqrt(1/2)
+constexpr int64_t kExponentBits = static_cast<int64_t>(0xfff0000000000000u);
+
+// Asks for what lies this far ahead in the stream; an address past the end does no harm. Measured: a distance of 4 to
+// 8 KiB keeps the memory busy while terms are formed.
+constexpr size_t kPrefetchBytes = 8192;
+inline void prefetch(const void* p) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  (void)p;
+#else
+  __builtin_prefetch(static_cast<const char*>(p) + kPrefetchBytes, 0, 2);
+#endif
+}
+
+}  // namespace covn

@@ -18,17 +18,25 @@ COVN_INLINE void store(float* p, F32 a) { vst1q_f32(p, a.v); }
 COVN_INLINE F32 add(F32 a, F32 b) { return {vaddq_f32(a.v, b.v)}; }
 COVN_INLINE F32 sub(F32 a, F32 b) { return {vsubq_f32(a.v, b.v)}; }
 COVN_INLINE F32 mul(F32 a, F32 b) { return {vmulq_f32(a.v, b.v)}; }
-COVN_INLINE F32 neg(F32 a) { return {vnegq_f32(a.v)}; }
 COVN_INLINE F32 fma(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) { return {vmaxnmq_f32(x.v, m.v)}; }
-COVN_INLINE F32 clamp_low(F32 t, float bound) { return {vmaxq_f32(vdupq_n_f32(bound), t.v)}; }
-COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
-  const uint32x4_t below = vcltq_f32(t.v, vdupq_n_f32(bound));
-  return {vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(value.v), below))};
+COVN_INLINE float reduce_max(F32 a) { return vmaxvq_f32(a.v); }
+COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {vmaxq_f32(bound.v, t.v)}; }
+
+constexpr int kTableBits = 0;
+constexpr size_t kExpDegree = 6;
+struct PowerTable {};
+COVN_INLINE PowerTable power_table() { return {}; }
+COVN_INLINE F32 power(F32 shifted, const PowerTable&) {
+  const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(shifted.v), 23);
+  return {vreinterpretq_f32_u32(vaddq_u32(exponent, vdupq_n_u32(0x3f800000u)))};
 }
-COVN_INLINE F32 power_of_two(F32 rounded) {
-  const uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(rounded.v), 23);
-  return {vreinterpretq_f32_u32(vaddq_u32(shifted, vdupq_n_u32(0x3f800000u)))};
+
+COVN_INLINE F32 row_sums(const F32* v) {
+  return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
+}
+COVN_INLINE F32 row_maxima(const F32* v) {
+  return {vpmaxq_f32(vpmaxq_f32(v[0].v, v[1].v), vpmaxq_f32(v[2].v, v[3].v))};
 }
 
 struct WideSum {
@@ -54,7 +62,19 @@ struct F64 {
 
 COVN_INLINE F64 set64(double value) { return {vdupq_n_f64(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {vld1q_f64(p)}; }
+COVN_INLINE F64 load64(const float* p) { return {vcvt_f64_f32(vld1_f32(p))}; }
+COVN_INLINE void store64(double* p, F64 a) { vst1q_f64(p, a.v); }
+COVN_INLINE F64 add(F64 a, F64 b) { return {vaddq_f64(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {vsubq_f64(a.v, b.v)}; }
+COVN_INLINE F64 mul(F64 a, F64 b) { return {vmulq_f64(a.v, b.v)}; }
+COVN_INLINE F64 div(F64 a, F64 b) { return {vdivq_f64(a.v, b.v)}; }
+COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
+  const int64x2_t bits = vreinterpretq_s64_f64(x.v);
+  const int64x2_t above = vsubq_s64(bits, vdupq_n_s64(kSqrtHalfBits));
+  exponent = {vcvtq_f64_s64(vshrq_n_s64(above, 52))};
+  return {vreinterpretq_f64_s64(vsubq_s64(bits, vandq_s64(above, vdupq_n_s64(kExponentBits))))};
+}
 
 // A true comparison is -1 in its lane.
 struct AtLeastCounter {

@@ -32,10 +32,6 @@ COVN_INLINE F32 mul(F32 a, F32 b) {
   for (size_t i = 0; i < F32::lanes; i++) a.v[i] *= b.v[i];
   return a;
 }
-COVN_INLINE F32 neg(F32 a) {
-  for (float& x : a.v) x = -x;
-  return a;
-}
 // a * b + c with one rounding of the product's sum to double and one to float: without a fused instruction, libm's
 // fmaf is a slow call, and the second rounding is far below what the callers need.
 COVN_INLINE F32 fma(F32 a, F32 b, F32 c) {
@@ -49,20 +45,45 @@ COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) {
   for (size_t i = 0; i < F32::lanes; i++) m.v[i] = x.v[i] > m.v[i] ? x.v[i] : m.v[i];
   return m;
 }
-// max(t, bound) where a NaN in t stays.
-COVN_INLINE F32 clamp_low(F32 t, float bound) {
-  for (float& x : t.v) x = x < bound ? bound : x;
+// The largest lane; no lane is NaN.
+COVN_INLINE float reduce_max(F32 a) {
+  float m = a.v[0];
+  for (float x : a.v) m = x > m ? x : m;
+  return m;
+}
+// max(bound, t) where a NaN in t stays.
+COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) {
+  for (size_t i = 0; i < F32::lanes; i++) t.v[i] = t.v[i] < bound.v[i] ? bound.v[i] : t.v[i];
   return t;
 }
-// value, or 0 where t < bound; a NaN in t keeps the value.
-COVN_INLINE F32 zero_below(F32 value, F32 t, float bound) {
-  for (size_t i = 0; i < F32::lanes; i++) value.v[i] = t.v[i] < bound ? 0.0f : value.v[i];
-  return value;
+
+// 2^(k/2^kTableBits) for a whole k in the low bits of the float's own representation, as adding kMagic leaves it. A
+// target looks the fraction up in what fits a register; kExpDegree is the degree of the polynomial for the rest.
+constexpr int kTableBits = 0;
+constexpr size_t kExpDegree = 6;
+struct PowerTable {};
+COVN_INLINE PowerTable power_table() { return {}; }
+COVN_INLINE F32 power(F32 shifted, const PowerTable&) {
+  for (float& x : shifted.v) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) << 23) + 0x3f800000u);
+  return shifted;
 }
-// 2^k for a whole k in [-126, 127] given as k + 1.5 * 2^23: k sits in the low bits of the float's own representation.
-COVN_INLINE F32 power_of_two(F32 rounded) {
-  for (float& x : rounded.v) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) << 23) + 0x3f800000u);
-  return rounded;
+
+// Lane i: the sum of the lanes of v[i], for as many vectors as there are lanes; always in the same order.
+COVN_INLINE F32 row_sums(const F32* v) {
+  F32 r;
+  for (size_t i = 0; i < F32::lanes; i++) {
+    const float* x = v[i].v;
+    r.v[i] = ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+  }
+  return r;
+}
+COVN_INLINE F32 row_maxima(const F32* v) {
+  F32 r;
+  for (size_t i = 0; i < F32::lanes; i++) {
+    r.v[i] = v[i].v[0];
+    for (float x : v[i].v) r.v[i] = x > r.v[i] ? x : r.v[i];
+  }
+  return r;
 }
 
 // Sums of floats in double, lane by lane, and at the end in a fixed order.
@@ -94,9 +115,39 @@ struct F64 {
 
 COVN_INLINE F64 set64(double value) { return {{value, value, value, value}}; }
 COVN_INLINE F64 load64(const double* p) { return {{p[0], p[1], p[2], p[3]}}; }
+COVN_INLINE F64 load64(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+COVN_INLINE void store64(double* p, F64 a) {
+  for (size_t i = 0; i < F64::lanes; i++) p[i] = a.v[i];
+}
+COVN_INLINE F64 add(F64 a, F64 b) {
+  for (size_t i = 0; i < F64::lanes; i++) a.v[i] += b.v[i];
+  return a;
+}
 COVN_INLINE F64 sub(F64 a, F64 b) {
   for (size_t i = 0; i < F64::lanes; i++) a.v[i] -= b.v[i];
   return a;
+}
+COVN_INLINE F64 mul(F64 a, F64 b) {
+  for (size_t i = 0; i < F64::lanes; i++) a.v[i] *= b.v[i];
+  return a;
+}
+COVN_INLINE F64 div(F64 a, F64 b) {
+  for (size_t i = 0; i < F64::lanes; i++) a.v[i] /= b.v[i];
+  return a;
+}
+COVN_INLINE F64 fma(F64 a, F64 b, F64 c) {
+  for (size_t i = 0; i < F64::lanes; i++) a.v[i] = a.v[i] * b.v[i] + c.v[i];
+  return a;
+}
+// z in [sqrt(1/2), sqrt(2)) and a whole exponent with x = 2^exponent z, for positive normal x.
+COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
+  for (size_t i = 0; i < F64::lanes; i++) {
+    const int64_t bits = std::bit_cast<int64_t>(x.v[i]);
+    const int64_t above = bits - kSqrtHalfBits;
+    exponent.v[i] = static_cast<double>(above >> 52);
+    x.v[i] = std::bit_cast<double>(bits - (above & kExponentBits));
+  }
+  return x;
 }
 
 // Counts lanes with x >= bound.

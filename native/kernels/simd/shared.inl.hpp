@@ -1,6 +1,7 @@
 // Operations that every wrapper gets from its own load and store; included after it.
 
-// The first n elements (at most as many as the lanes), then -inf.
+#if !defined(COVN_TARGET_LOADS_PADDED)
+// The first n elements, at most as many as the lanes, then -inf.
 template <class T>
 COVN_INLINE F32 load_padded(const T* p, size_t n) {
   if (n >= F32::lanes) return load(p);
@@ -8,11 +9,4 @@ COVN_INLINE F32 load_padded(const T* p, size_t n) {
   for (size_t i = 0; i < F32::lanes; i++) lane[i] = i < n ? to_float(p[i]) : -COVN_INFINITY;
   return load(lane);
 }
-
-COVN_INLINE float reduce_max(F32 a) {
-  float lane[F32::lanes];
-  store(lane, a);
-  float m = lane[0];
-  for (float x : lane) m = x > m ? x : m;
-  return m;
-}
+#endif

@@ -20,7 +20,17 @@ namespace covn::avx512 {
 
 #include "kernels/simd/shared.inl.hpp"
 
+#include "kernels/exponential.inl.hpp"
+
+#include "kernels/row_block.inl.hpp"
+
+#include "kernels/row_packed.inl.hpp"
+
 #include "kernels/row.inl.hpp"
+
+#include "kernels/row_group.inl.hpp"
+
+#include "kernels/row_finish.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"
 

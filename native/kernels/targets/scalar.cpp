@@ -5,7 +5,15 @@ namespace covn::scalar {
 
 #include "kernels/simd/shared.inl.hpp"
 
+#include "kernels/exponential.inl.hpp"
+
+#include "kernels/row_block.inl.hpp"
+
 #include "kernels/row.inl.hpp"
+
+#include "kernels/row_group.inl.hpp"
+
+#include "kernels/row_finish.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"
 

@@ -1,11 +1,11 @@
 // Fills a target's table; the last include of every target file, inside its namespace.
-extern const KernelTable kTable;
-const KernelTable kTable = {
-    {{accumulate_row<float, false, false>, accumulate_row<float, false, true>},
-     {accumulate_row<float, true, false>, accumulate_row<float, true, true>}},
-    {{accumulate_row<Float16, false, false>, accumulate_row<Float16, false, true>},
-     {accumulate_row<Float16, true, false>, accumulate_row<Float16, true, true>}},
-    {{accumulate_row<BFloat16, false, false>, accumulate_row<BFloat16, false, true>},
-     {accumulate_row<BFloat16, true, false>, accumulate_row<BFloat16, true, true>}},
-    count_pairs,
+template <class T>
+constexpr RowKernels<T> kRows = {
+    {{accumulate_row<T, false, false>, accumulate_row<T, false, true>},
+     {accumulate_row<T, true, false>, accumulate_row<T, true, true>}},
+    {{accumulate_group<T, false, false>, accumulate_group<T, false, true>},
+     {accumulate_group<T, true, false>, accumulate_group<T, true, true>}},
+    {finish_rows<T, false>, finish_rows<T, true>},
 };
+extern const KernelTable kTable;
+const KernelTable kTable = {F32::lanes, kTableBits, kRows<float>, kRows<Float16>, kRows<BFloat16>, count_pairs};

@@ -1,0 +1,90 @@
+// What becomes of a scored row: the outputs that were asked for, and rows that are not finite.
+#pragma once
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "covn/logprob.hpp"
+#include "kernels/row_parameters.hpp"
+
+namespace covn {
+
+// A row's target logit, and what the kernels found.
+struct ScoredRow {
+  size_t row;
+  float target_logit;
+};
+
+class TokenOutputs {
+ public:
+  explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
+
+  // Whether the target is one: ok, and `scored` false for -1.
+  Status check_target(size_t row, size_t vocab, bool& scored) const {
+    const int64_t target = scoring_.targets[row];
+    scored = target != -1;
+    if (!scored || (target >= 0 && target < static_cast<int64_t>(vocab))) return {};
+    return expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
+                    "targets[" + std::to_string(row) + "]", std::to_string(target));
+  }
+
+  void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
+
+  // Writes a finite row and gives its token log-prob.
+  double write_row(const ScoredRow& scored, const RowState& state, const RowResult& result) const {
+    const double max = state.max;
+    // (x_t - m)/T - log(s), never x_t/T - (m/T + log s): the latter loses the bits of log(s) when m is large.
+    const double token = (scored.target_logit - max) / scoring_.temperature - result.log_sum;
+    write(scored.row, token, max / scoring_.temperature + result.log_sum, result.entropy,
+          static_cast<int32_t>(state.greater + 1));
+    return token;
+  }
+
+  // A row with a NaN, a +inf or nothing but -inf: noted where that was asked for, else an error that says what was found.
+  template <class Describe>
+  Status write_non_finite(size_t row, const char* name, Describe describe) {
+    if (!scoring_.propagate_non_finite) {
+      return expected(Code::non_finite, "logits below +inf, not all of them -inf,",
+                      "row " + std::to_string(row) + " of " + name, describe());
+    }
+    write_not_scored(row);
+    std::lock_guard lock(mutex_);
+    non_finite_rows_.push_back(static_cast<int64_t>(row));
+    return {};
+  }
+
+  void sort() { std::sort(non_finite_rows_.begin(), non_finite_rows_.end()); }
+  const std::vector<int64_t>& non_finite_rows() const { return non_finite_rows_; }
+
+ private:
+  static constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
+
+  void write(size_t row, double token, double log_z, double entropy, int32_t rank) const {
+    if (scoring_.token) scoring_.token[row] = static_cast<float>(token);
+    if (scoring_.log_z) scoring_.log_z[row] = log_z;
+    if (scoring_.entropy) scoring_.entropy[row] = static_cast<float>(entropy);
+    if (scoring_.rank) scoring_.rank[row] = rank;
+  }
+
+  const TokenScoring& scoring_;
+  std::mutex mutex_;
+  std::vector<int64_t> non_finite_rows_;
+};
+
+// What is wrong with a row of logits that has no finite log-sum-exp.
+template <class T>
+std::string describe_non_finite(const T* x, size_t vocab) {
+  for (size_t i = 0; i < vocab; i++) {
+    const float value = to_float(x[i]);
+    if (value != value) return "NaN at column " + std::to_string(i);
+    if (value == std::numeric_limits<float>::infinity()) return "+inf at column " + std::to_string(i);
+  }
+  return "-inf in every column";
+}
+
+// Checks shared by the jobs that score tokens.
+Status check_scoring(const TokenScoring& scoring);
+
+}  // namespace covn
