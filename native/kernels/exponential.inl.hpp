@@ -34,8 +34,12 @@ COVN_INLINE Window window_at(Place place, const RowParameters& p) {
   return {set(place.origin), set(magic_of(place, p)), set(floor_of(place, p))};
 }
 
-// d of a logit: below the floor it counts as the floor, so that -inf needs no code of its own.
-COVN_INLINE F32 distance(F32 x, const Window& w) { return max_keeping_nan(w.floor, sub(x, w.origin)); }
+// d of a logit: below the floor it counts as the floor, so that -inf needs no code of its own. Not shifted: the origin
+// is 0.
+template <bool Shifted = true>
+COVN_INLINE F32 distance(F32 x, const Window& w) {
+  return max_keeping_nan(w.floor, Shifted ? sub(x, w.origin) : x);
+}
 
 COVN_INLINE Term term(F32 d, const Terms& t, const Window& w) {
   const F32 shifted = fma(d, t.rate, w.magic);

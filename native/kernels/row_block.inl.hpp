@@ -37,16 +37,25 @@ COVN_INLINE float block_maximum(const T* x, size_t n) {
   return reduce_max(max_ignoring_nan(max_ignoring_nan(m[0], m[1]), max_ignoring_nan(m[2], m[3])));
 }
 
+// The place for a row that begins with these logits.
+template <class T>
+COVN_INLINE Place first_place(const T* x, size_t n, const RowParameters& parameters) {
+  // The largest of the first few is near enough to the block's.
+  float guess = block_maximum(x, n < kStep ? n : kStep);
+  if (guess == -COVN_INFINITY) guess = block_maximum(x, n);
+  return place_of(guess > -COVN_INFINITY && guess < COVN_INFINITY ? guess : 0.0f, parameters);
+}
+
 // Lanes of one block's sums.
 template <bool Weighted, bool Greater>
 struct BlockLanes {
-  F32 max[kChains];
+  F32 max[2];
   F32 sum[kChains], weighted[kChains];  // of the current run
   WideSum wide_sum, wide_weighted;
   GreaterCounter greater;
 
   COVN_MEMBER_INLINE BlockLanes() {  // written out: an implicit one would be made outside the target region
-    for (size_t k = 0; k < kChains; k++) max[k] = set(-COVN_INFINITY);
+    max[0] = max[1] = set(-COVN_INFINITY);
     start_run();
   }
   COVN_MEMBER_INLINE void start_run() {
@@ -57,27 +66,30 @@ struct BlockLanes {
     if (Weighted) wide_weighted.add(tree_sum(weighted));
     start_run();
   }
-  COVN_MEMBER_INLINE void step(const F32* x, const Terms& terms, const Window& w, F32 centre, F32 target) {
+  template <bool Shifted>
+  COVN_MEMBER_INLINE void step(const F32* x, const Terms& terms, const Window& w, F32 largest, F32 target) {
     for (size_t k = 0; k < kChains; k++) {
-      max[k] = max_ignoring_nan(x[k], max[k]);
-      const F32 d = distance(x[k], w);
+      max[k % 2] = max_ignoring_nan(x[k], max[k % 2]);
+      const F32 d = distance<Shifted>(x[k], w);
       const Term e = term(d, terms, w);
       sum[k] = fma(e.scale, e.polynomial, sum[k]);
-      if (Weighted) weighted[k] = fma(product(e), sub(d, centre), weighted[k]);
+      if (Weighted) weighted[k] = fma(product(e), sub(d, largest), weighted[k]);
       if (Greater) greater.count(x[k], target);
     }
   }
   COVN_MEMBER_INLINE BlockSums total() const {
-    const F32 m = max_ignoring_nan(max_ignoring_nan(max[0], max[1]), max_ignoring_nan(max[2], max[3]));
-    return {reduce_max(m), wide_sum.total(), Weighted ? wide_weighted.total() : 0.0, Greater ? greater.total() : 0};
+    return {reduce_max(max_ignoring_nan(max[0], max[1])), wide_sum.total(), Weighted ? wide_weighted.total() : 0.0,
+            Greater ? greater.total() : 0};
   }
 };
 
-template <class T, bool Weighted, bool Greater>
-COVN_INLINE BlockSums block_terms(const T* x, size_t n, Place place, float target, const Terms& terms,
+// Weights are formed relative to `centre`, a finite logit of the row near its largest: they then round little, and the
+// same wherever the terms are placed.
+template <class T, bool Weighted, bool Greater, bool Shifted>
+COVN_INLINE BlockSums block_terms(const T* x, size_t n, Place place, float centre, float target, const Terms& terms,
                                   const RowParameters& parameters) {
   const Window w = window_at(place, parameters);
-  const F32 centre = set(centre_of(place, parameters)), bound = set(target);
+  const F32 largest = set(Weighted ? centre - place.origin : 0.0f), bound = set(target);
   BlockLanes<Weighted, Greater> lanes;
   F32 v[kChains];
   size_t i = 0;
@@ -87,16 +99,18 @@ COVN_INLINE BlockSums block_terms(const T* x, size_t n, Place place, float targe
         prefetch(x + i + k * F32::lanes);
         v[k] = load(x + i + k * F32::lanes);
       }
-      lanes.step(v, terms, w, centre, bound);
+      lanes.template step<Shifted>(v, terms, w, largest, bound);
     }
     lanes.end_run();
   }
   if (i < n) {
     load_step(v, x + i, n - i);
-    lanes.step(v, terms, w, centre, bound);
+    lanes.template step<Shifted>(v, terms, w, largest, bound);
     lanes.end_run();
   }
-  return lanes.total();
+  BlockSums sums = lanes.total();
+  if (Weighted) sums.weighted += static_cast<double>(centre - place.origin) * sums.sum;
+  return sums;
 }
 
 // How logits of a packed format are read without widening each to float first; see kernels/row_packed.inl.hpp.

@@ -48,14 +48,10 @@ inline RowParameters make_row_parameters(double temperature, int table_bits, siz
   const double intervals = static_cast<double>(1 << table_bits);
   const double step = temperature * kLn2 / intervals;
   const float high = static_cast<float>(step);
-  RowParameters p{temperature,
-                  temperature == 1.0,
-                  table_bits,
-                  static_cast<float>(intervals * kLog2E / temperature),
-                  high,
-                  static_cast<float>(step - high),
-                  {},
-                  run_length(vocab)};
+  RowParameters p{temperature, temperature == 1.0,
+                  table_bits,  static_cast<float>(intervals * kLog2E / temperature),
+                  high,        static_cast<float>(step - high),
+                  {},          run_length(vocab)};
   for (const ExpPolynomial& polynomial : kExpPolynomials) {
     if (polynomial.table_bits != table_bits) continue;
     double scale = 1.0;
@@ -75,7 +71,7 @@ struct Place {
   int32_t octave;  // near the largest logit's
 };
 
-constexpr Place kNoPlace{0.0f, std::numeric_limits<int32_t>::min()};
+constexpr int32_t kNoOctave = std::numeric_limits<int32_t>::min();
 
 inline Place place_of(float max, const RowParameters& p) {
   const double octaves = static_cast<double>(max) * kLog2E / p.temperature;
@@ -92,40 +88,44 @@ inline float offset_of(int octaves, const RowParameters& p) {
   return static_cast<float>(octaves * (p.temperature * kLn2));
 }
 inline float floor_of(Place place, const RowParameters& p) { return offset_of(place.octave - kWindowBelow, p); }
-// The logit, less the origin, of a term of 2^octave; `weighted` is relative to it.
 inline float centre_of(Place place, const RowParameters& p) { return offset_of(place.octave, p); }
-inline double base_of(Place place, const RowParameters& p) {
-  return static_cast<double>(place.origin) + centre_of(place, p);
-}
 
-// Everything known of a row of logits x, or of part of one:
+// Sums over logits x at a place:
 //   sum      = sum_j exp((x_j - origin)/T) / 2^octave
-//   weighted = sum_j exp((x_j - origin)/T) / 2^octave * (x_j - origin - centre)
-//   greater  = #{j : x_j > target}
-// A NaN or +inf logit makes `sum` NaN; a row of nothing but -inf leaves it 0.
+//   packed   = the part of it that the packed kernel formed
+//   weighted = sum_j exp((x_j - origin)/T) / 2^octave * (x_j - origin)
+struct RowSums {
+  double sum = 0.0, packed = 0.0, weighted = 0.0;
+
+  // Expresses them at another place.
+  void move(Place from, Place to, const RowParameters& p) {
+    if (sum == 0.0) return;
+    const double shift = static_cast<double>(from.origin) - to.origin;
+    // With one origin the factor is a power of two, and exact.
+    const int octaves = from.octave - to.octave;
+    const double factor = shift == 0.0 ? std::ldexp(1.0, octaves) : std::exp(shift / p.temperature + octaves * kLn2);
+    // A factor of 0 can meet an infinite shift: the old terms are gone, and 0 * inf is not to be formed.
+    weighted = factor == 0.0 ? 0.0 : factor * (weighted + shift * sum);
+    packed *= factor;
+    sum *= factor;
+  }
+  void add(const RowSums& other) {
+    sum += other.sum;
+    packed += other.packed;
+    weighted += other.weighted;
+  }
+};
+
+// Everything known of a row of logits, or of part of one; greater = #{j : x_j > target}. A NaN or +inf logit makes the
+// sum NaN; a row of nothing but -inf leaves it 0.
 struct RowState {
   float max = -std::numeric_limits<float>::infinity();
-  Place place = kNoPlace;
+  Place place{0.0f, kNoOctave};
   bool packed_max = false;  // the term of `max` was formed by the packed kernel
-  double sum = 0.0;
-  double weighted = 0.0;
+  RowSums sums;
   int64_t greater = 0;
 
-  bool empty() const { return sum == 0.0; }
-
-  // Expresses the sums at another place.
-  void move_to(Place to, const RowParameters& p) {
-    if (!empty()) {
-      const double origins = (static_cast<double>(place.origin) - to.origin) / p.temperature;
-      // With one origin the factor is a power of two, and exact.
-      double factor = std::ldexp(1.0, place.octave - to.octave);
-      if (origins != 0.0) factor *= std::exp(origins);
-      // A factor of 0 can meet an infinite shift: the old terms are gone, and 0 * inf is not to be formed.
-      weighted = factor == 0.0 ? 0.0 : factor * (weighted + (base_of(place, p) - base_of(to, p)) * sum);
-      sum *= factor;
-    }
-    place = to;
-  }
+  bool empty() const { return sums.sum == 0.0; }
 
   // Adds another part of the same row.
   void add(RowState part, const RowParameters& p) {
@@ -135,10 +135,13 @@ struct RowState {
       packed_max = part.packed_max;
     }
     if (part.empty()) return;
-    if (empty() || base_of(part.place, p) > base_of(place, p)) move_to(part.place, p);
-    part.move_to(place, p);
-    sum += part.sum;
-    weighted += part.weighted;
+    const auto base = [&p](Place at) { return static_cast<double>(at.origin) + centre_of(at, p); };
+    if (empty() || base(part.place) > base(place)) {
+      sums.move(place, part.place, p);
+      place = part.place;
+    }
+    part.sums.move(part.place, place, p);
+    sums.add(part.sums);
   }
 };
 
@@ -149,12 +152,55 @@ inline bool place_fits(Place place, float max, bool first, const RowParameters& 
   return place.origin == 0.0f ? max >= offset_of(place.octave - kWindowAbove, p) : max == place.origin;
 }
 
-// Made here, outside the target regions, where a compiler would make its constructor for the wrong processor.
-inline RowState empty_row() { return {}; }
+constexpr size_t kMaxLanes = 16;
+constexpr size_t kBatchRows = 64;
 
-// What the outputs of a row are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, and the entropy.
-struct RowResult {
-  double log_sum, entropy;
+// Rows read together, one value a row: what RowState holds, and what follows from the place. Arrays, so that short rows
+// are written and finished as vectors; padded, since whole vectors are written.
+struct RowBatch {
+  static constexpr size_t kSize = kBatchRows + kMaxLanes;
+  float max[kSize], origin[kSize], octave[kSize], magic[kSize], floor[kSize];
+  bool packed_max[kSize];
+  double sum[kSize], packed[kSize], weighted[kSize];
+  int64_t greater[kSize];
+
+  void set(size_t row, const RowState& s, const RowParameters& p) {
+    set_place(row, s.place, p);
+    set_sums(row, s.sums);
+    max[row] = s.max;
+    packed_max[row] = s.packed_max;
+    greater[row] = s.greater;
+  }
+  void set_place(size_t row, Place place, const RowParameters& p) {
+    origin[row] = place.origin;
+    octave[row] = static_cast<float>(place.octave);
+    magic[row] = magic_of(place, p);
+    floor[row] = floor_of(place, p);
+  }
+  void set_sums(size_t row, const RowSums& sums) {
+    sum[row] = sums.sum;
+    packed[row] = sums.packed;
+    weighted[row] = sums.weighted;
+  }
+  RowState state(size_t row) const {
+    RowState s;
+    s.max = max[row];
+    s.place = {origin[row], static_cast<int32_t>(octave[row])};
+    s.packed_max = packed_max[row];
+    s.sums.sum = sum[row];
+    s.sums.packed = packed[row];
+    s.sums.weighted = weighted[row];
+    s.greater = greater[row];
+    return s;
+  }
+};
+
+// Made here, outside the target regions, where a compiler would make its constructor for the wrong processor.
+inline RowSums no_sums() { return {}; }
+
+// What the outputs of rows are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, and the entropy.
+struct RowResults {
+  double log_sum[RowBatch::kSize], entropy[RowBatch::kSize];
 };
 
 }  // namespace covn

@@ -17,8 +17,6 @@ namespace {
 constexpr size_t kChunkLogits = size_t{1} << 19;
 // Longer rows are cut into segments of this length, which several threads may read; always the same ones.
 constexpr size_t kSegment = size_t{1} << 18;
-// Rows whose outputs are made together.
-constexpr size_t kBatchRows = 4 * kMaxLanes;
 
 template <class T>
 class LogitsJob final : public ScoreJob {
@@ -36,9 +34,9 @@ class LogitsJob final : public ScoreJob {
         segments_((vocab_ + kSegment - 1) / kSegment),
         outputs_(scoring_),
         blocks_(scoring_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
-        states_(segments_ > 1 ? scoring_.rows * segments_ : 0) {}
+        long_rows_(segments_ > 1 ? scoring_.rows * segments_ : 0) {}
 
-  size_t chunk_count() const override { return segments_ > 1 ? states_.size() : blocks_.chunk_count(); }
+  size_t chunk_count() const override { return segments_ > 1 ? long_rows_.size() : blocks_.chunk_count(); }
   const std::vector<int64_t>& non_finite_rows() const override { return outputs_.non_finite_rows(); }
 
  protected:
@@ -65,95 +63,86 @@ class LogitsJob final : public ScoreJob {
  private:
   size_t chunk_rows() const { return std::max<size_t>(1, kChunkLogits / vocab_); }
   const T* row(size_t index) const { return logits_ + index * vocab_; }
-  ScoredRow scored_row(size_t index) const { return {index, to_float(row(index)[scoring_.targets[index]])}; }
 
-  // Adds the token log-probs of rows first .. first + count to `sum`; false when the job has failed or was cancelled.
+  // Adds the token log-probs of count <= kBatchRows rows to `sum`; false when the job has failed or was cancelled.
   bool score_batch(size_t chunk, size_t first, size_t count, double& sum) {
-    ScoredRow scored[kBatchRows];
-    RowState states[kBatchRows + kMaxLanes];
-    RowResult results[kBatchRows];
-    size_t scored_count = 0;
-    for (size_t index = first; index < first + count; index++) {
-      bool is_scored = false;
-      if (Status status = outputs_.check_target(index, vocab_, is_scored); !status.ok()) {
-        // The rows before it may hold a failure that comes first.
-        count = index - first;
-        fail(chunk, index, std::move(status));
-        break;
-      }
-      if (is_scored) scored[scored_count++] = scored_row(index);
-      else outputs_.write_not_scored(index);
-    }
-    if (!(vocab_ <= kGroupVocab ? read_groups(scored, scored_count, states) : read_rows(scored, scored_count, states)))
-      return false;
-    kernels_.finish[weighted_](states, scored_count, parameters_, results);
-    for (size_t i = 0; i < scored_count; i++) {
-      double token = std::numeric_limits<double>::quiet_NaN();
-      if (states[i].sum > 0.0) {
-        token = outputs_.write_row(scored[i], states[i], results[i]);
-      } else if (!write_non_finite(chunk, scored[i].row)) {
-        return false;
-      }
-      sum += token;
-    }
-    return true;
-  }
-
-  bool read_rows(const ScoredRow* scored, size_t count, RowState* states) const {
-    for (size_t i = 0; i < count; i++) {
-      if (cancelled()) return false;
-      states[i] = kernels_.accumulate[weighted_][greater_](row(scored[i].row), vocab_, scored[i].target_logit,
-                                                           parameters_, i > 0 ? states[i - 1].place : kNoPlace);
-    }
-    return true;
-  }
-
-  bool read_groups(const ScoredRow* scored, size_t count, RowState* states) const {
     if (cancelled()) return false;
-    for (size_t start = 0; start < count; start += table_.lanes) {
-      const T* rows[kMaxLanes];
-      float targets[kMaxLanes];
-      for (size_t i = 0; i < table_.lanes; i++) {
-        const ScoredRow& s = scored[std::min(start + i, count - 1)];
-        rows[i] = row(s.row);
-        targets[i] = s.target_logit;
+    size_t indices[kBatchRows];
+    int32_t targets[kBatchRows];
+    const T* rows[kBatchRows];
+    float logits[kBatchRows];
+    size_t scored = 0;
+    for (size_t index = first; index < first + count; index++) {
+      // Read once: the memory may be shared.
+      const int32_t target = scoring_.targets[index];
+      if (target >= 0 && static_cast<size_t>(target) < vocab_) {
+        indices[scored] = index;
+        targets[scored] = target;
+        rows[scored] = row(index);
+        logits[scored] = greater_ ? to_float(row(index)[target]) : 0.0f;
+        scored++;
+      } else if (target == -1) {
+        outputs_.write_not_scored(index);
+      } else {
+        fail(chunk, index, outputs_.bad_target(index, target, vocab_));
+        break;  // the rows before it may hold a failure that comes first
       }
-      kernels_.accumulate_group[weighted_][greater_](
-          rows, vocab_, targets, parameters_, start > 0 ? states[start - 1].place : kNoPlace, states + start);
+    }
+    RowBatch batch;
+    RowResults results;
+    kernels_.accumulate[weighted_][greater_](rows, scored, vocab_, logits, parameters_, batch);
+    kernels_.finish[weighted_](batch, scored, parameters_, results);
+    for (size_t i = 0; i < scored; i++) {
+      // Only now, when the row is in the cache, unless the kernel needed it.
+      const float logit = greater_ ? logits[i] : to_float(rows[i][targets[i]]);
+      if (batch.sum[i] > 0.0) {
+        sum += outputs_.write_row(indices[i], logit, batch, results, i);
+      } else {
+        if (Status status = non_finite(indices[i]); !status.ok()) {
+          fail(chunk, indices[i], std::move(status));
+          return false;
+        }
+        sum = std::numeric_limits<double>::quiet_NaN();
+      }
     }
     return true;
   }
 
   void read_segment(size_t chunk) {
-    const size_t index = chunk / segments_;
-    bool is_scored = false;
-    if (Status status = outputs_.check_target(index, vocab_, is_scored); !status.ok()) {
-      return fail(chunk, index, std::move(status));
+    const size_t index = chunk / segments_, start = chunk % segments_ * kSegment;
+    const int32_t target = scoring_.targets[index];
+    if (target == -1) return;
+    if (target < 0 || static_cast<size_t>(target) >= vocab_) {
+      return fail(chunk, index, outputs_.bad_target(index, target, vocab_));
     }
-    if (!is_scored) return;
-    const size_t start = chunk % segments_ * kSegment;
-    states_[chunk] = kernels_.accumulate[weighted_][greater_](
-        row(index) + start, std::min(kSegment, vocab_ - start), scored_row(index).target_logit, parameters_,
-        kNoPlace);
+    const float logit = to_float(row(index)[target]);
+    const T* segment = row(index) + start;
+    RowBatch batch;
+    kernels_.accumulate[weighted_][greater_](&segment, 1, std::min(kSegment, vocab_ - start), &logit, parameters_,
+                                             batch);
+    long_rows_[chunk] = {batch.state(0), logit, true};
   }
 
+  // A long row is a block of its own.
   Status merge_segments() {
-    // A long row is a block of its own.
     for (size_t index = 0; index < scoring_.rows; index++) {
-      if (scoring_.targets[index] == -1) {
+      const Segment* segments = long_rows_.data() + index * segments_;
+      double token = 0.0;
+      if (!segments->scored) {
         outputs_.write_not_scored(index);
-        blocks_.set(index, 0.0);
-        continue;
-      }
-      RowState state;
-      for (size_t s = 0; s < segments_; s++) state.add(states_[index * segments_ + s], parameters_);
-      double token = std::numeric_limits<double>::quiet_NaN();
-      if (state.sum > 0.0) {
-        RowResult result;
-        kernels_.finish[weighted_](&state, 1, parameters_, &result);
-        token = outputs_.write_row(scored_row(index), state, result);
-      } else if (Status status = non_finite(index); !status.ok()) {
-        return status;
+      } else {
+        RowState state;
+        for (size_t s = 0; s < segments_; s++) state.add(segments[s].state, parameters_);
+        if (state.sums.sum > 0.0) {
+          RowBatch batch;
+          RowResults results;
+          batch.set(0, state, parameters_);
+          kernels_.finish[weighted_](batch, 1, parameters_, results);
+          token = outputs_.write_row(index, segments->target_logit, batch, results, 0);
+        } else {
+          if (Status status = non_finite(index); !status.ok()) return status;
+          token = std::numeric_limits<double>::quiet_NaN();
+        }
       }
       blocks_.set(index, token);
     }
@@ -163,12 +152,13 @@ class LogitsJob final : public ScoreJob {
   Status non_finite(size_t index) {
     return outputs_.write_non_finite(index, "logits", [&] { return describe_non_finite(row(index), vocab_); });
   }
-  bool write_non_finite(size_t chunk, size_t index) {
-    Status status = non_finite(index);
-    const bool ok = status.ok();
-    if (!ok) fail(chunk, index, std::move(status));
-    return ok;
-  }
+
+  // What was read of one segment of a long row.
+  struct Segment {
+    RowState state;
+    float target_logit = 0.0f;
+    bool scored = false;
+  };
 
   const LogitsRequest request_;
   const TokenScoring& scoring_;
@@ -181,7 +171,7 @@ class LogitsJob final : public ScoreJob {
   const size_t segments_;  // of a row
   TokenOutputs outputs_;
   SumBlocks blocks_;
-  std::vector<RowState> states_;  // [rows, segments] of long rows
+  std::vector<Segment> long_rows_;  // [rows, segments]
 };
 
 Status check(const LogitsRequest& request) {

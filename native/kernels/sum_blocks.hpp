@@ -1,6 +1,6 @@
 // How token log-probs are summed over responses: in double, in blocks of a fixed number of rows counted from the
-// response's first, merged in order. A block depends on nothing but its response, so the bits do not change with threads
-// or batch; the error for a million tokens is about 1e-9 nats.
+// response's first, merged in order. A block depends on nothing but its response, so the bits do not change with
+// threads or batch; the error for a million tokens is about 1e-9 nats.
 #pragma once
 
 #include <algorithm>
@@ -36,9 +36,7 @@ class SumBlocks {
   }
 
   size_t chunk_count() const { return chunk_blocks_.size(); }
-  size_t first_block(size_t chunk) const {
-    return chunk < chunk_blocks_.size() ? chunk_blocks_[chunk] : ends_.size();
-  }
+  size_t first_block(size_t chunk) const { return chunk < chunk_blocks_.size() ? chunk_blocks_[chunk] : ends_.size(); }
   size_t first_row(size_t block) const { return block == 0 ? 0 : ends_[block - 1]; }
   size_t end_row(size_t block) const { return ends_[block]; }
   void set(size_t block, double sum) { sums_[block] = sum; }

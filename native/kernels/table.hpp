@@ -14,18 +14,14 @@ namespace covn {
 constexpr size_t kRowBlock = 2048;
 // Rows up to this length are read in groups of as many as a vector has lanes.
 constexpr size_t kGroupVocab = 128;
-constexpr size_t kMaxLanes = 16;
 
 // Logits of one storage type. Index [1]: with `weighted`; second index [1]: with `greater`.
 template <class T>
 struct RowKernels {
-  // Reads the n logits of a row, or of a part of one.
-  RowState (*accumulate[2][2])(const T* x, size_t n, float target, const RowParameters& parameters,
-                               Place hint);
-  // Reads `lanes` rows of n <= kGroupVocab logits.
-  void (*accumulate_group[2][2])(const T* const* rows, size_t n, const float* targets, const RowParameters& parameters,
-                                 Place hint, RowState* states);
-  void (*finish[2])(const RowState* states, size_t count, const RowParameters& parameters, RowResult* results);
+  // Reads count <= kBatchRows rows of n logits, or one part of a longer row; targets [count] matter with `greater`.
+  void (*accumulate[2][2])(const T* const* rows, size_t count, size_t n, const float* targets,
+                           const RowParameters& parameters, RowBatch& batch);
+  void (*finish[2])(const RowBatch& batch, size_t count, const RowParameters& parameters, RowResults& results);
 };
 
 // For each threshold k: forward[k] += #{i : a_i - b_i >= t_k} and backward[k] += #{i : b_i - a_i >= t_k}.

@@ -11,38 +11,29 @@
 
 namespace covn {
 
-// A row's target logit, and what the kernels found.
-struct ScoredRow {
-  size_t row;
-  float target_logit;
-};
-
 class TokenOutputs {
  public:
   explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
 
-  // Whether the target is one: ok, and `scored` false for -1.
-  Status check_target(size_t row, size_t vocab, bool& scored) const {
-    const int64_t target = scoring_.targets[row];
-    scored = target != -1;
-    if (!scored || (target >= 0 && target < static_cast<int64_t>(vocab))) return {};
+  static Status bad_target(size_t row, int32_t target, size_t vocab) {
     return expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
                     "targets[" + std::to_string(row) + "]", std::to_string(target));
   }
 
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 
-  // Writes a finite row and gives its token log-prob.
-  double write_row(const ScoredRow& scored, const RowState& state, const RowResult& result) const {
-    const double max = state.max;
+  // Writes a finite row from entry i of its batch, and gives its token log-prob.
+  double write_row(size_t row, float target_logit, const RowBatch& batch, const RowResults& results, size_t i) const {
+    const double max = batch.max[i];
     // (x_t - m)/T - log(s), never x_t/T - (m/T + log s): the latter loses the bits of log(s) when m is large.
-    const double token = (scored.target_logit - max) / scoring_.temperature - result.log_sum;
-    write(scored.row, token, max / scoring_.temperature + result.log_sum, result.entropy,
-          static_cast<int32_t>(state.greater + 1));
+    const double token = (target_logit - max) / scoring_.temperature - results.log_sum[i];
+    write(row, token, max / scoring_.temperature + results.log_sum[i], results.entropy[i],
+          static_cast<int32_t>(batch.greater[i] + 1));
     return token;
   }
 
-  // A row with a NaN, a +inf or nothing but -inf: noted where that was asked for, else an error that says what was found.
+  // A row with a NaN, a +inf or nothing but -inf: noted where that was asked for, else an error that says what was
+  // found.
   template <class Describe>
   Status write_non_finite(size_t row, const char* name, Describe describe) {
     if (!scoring_.propagate_non_finite) {

@@ -44,9 +44,9 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/row_packed.inl.hpp"
 
-#include "kernels/row.inl.hpp"
-
 #include "kernels/row_group.inl.hpp"
+
+#include "kernels/row.inl.hpp"
 
 #include "kernels/row_finish.inl.hpp"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/rescale.hpp"
+#include "kernels/row_parameters.hpp"
 #include "reference/logprob.hpp"
 #include "reference/number_formats.hpp"
 #include "test/check.hpp"
@@ -14,18 +14,31 @@ using namespace covn::test;
 
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-RowParameters parameters_of(double temperature, float target) {
-  const double scale = kLog2E / temperature;
-  const float high = static_cast<float>(scale);
-  return {high, static_cast<float>(scale - high), temperature, target};
-}
+// Everything a row's kernels give, from one call each.
+struct Scored {
+  double token, log_z, entropy, log_sum, sum;
+  float max;
+  int64_t greater;
+};
 
-AccumulateRow<float> kernel(const KernelTable& table, float) { return table.accumulate_f32[1][1]; }
-AccumulateRow<Float16> kernel(const KernelTable& table, Float16) { return table.accumulate_f16[1][1]; }
-AccumulateRow<BFloat16> kernel(const KernelTable& table, BFloat16) { return table.accumulate_bf16[1][1]; }
+template <class T>
+Scored score(const KernelTable& table, const T* x, size_t vocab, float target, double temperature, bool all = true) {
+  const RowParameters parameters = make_row_parameters(temperature, table.table_bits, vocab);
+  static RowBatch batch;
+  static RowResults results;
+  table.rows<T>().accumulate[all][all](&x, 1, vocab, &target, parameters, batch);
+  table.rows<T>().finish[all](batch, 1, parameters, results);
+  const double max = batch.max[0], log_sum = results.log_sum[0];
+  return {(target - max) / temperature - log_sum,
+          max / temperature + log_sum,
+          all ? results.entropy[0] : 0.0,
+          log_sum,
+          batch.sum[0],
+          batch.max[0],
+          all ? batch.greater[0] : 0};
+}
 
 template <class T>
 T store(float value);
@@ -60,17 +73,13 @@ Errors measure(const KernelTable& table, size_t vocab, double deviation, double 
     }
     const size_t target = random.bits() % vocab;
     const reference::Row want = reference::score_row(wide.data(), vocab, target, temperature);
-    RowState state = empty_row();
-    kernel(table, T{})(state, x.data(), vocab, parameters_of(temperature, wide[target]));
-    const double log_sum = std::log(state.sum), max = state.max;
-    const double token = (wide[target] - max) / temperature - log_sum;
-    const double scale = kLog2E / temperature / parameters_of(temperature, 0).scale_high;
-    const double entropy = log_sum - 0.6931471805599453 * scale * state.weighted / state.sum;
-    errors.token = std::fmax(errors.token, std::fabs(token - want.token));
-    errors.mean_token += (token - want.token) / rows;
-    errors.log_z = std::fmax(errors.log_z, std::fabs(max / temperature + log_sum - want.log_z));
-    errors.entropy = std::fmax(errors.entropy, std::fabs(entropy - want.entropy));
-    errors.rank_mismatches += state.greater + 1 != want.rank;
+    const Scored got = score(table, x.data(), vocab, wide[target], temperature);
+    errors.token = std::fmax(errors.token, std::fabs(got.token - want.token));
+    errors.mean_token += (got.token - want.token) / rows;
+    errors.log_z = std::fmax(errors.log_z, std::fabs(got.log_z - want.log_z));
+    errors.entropy = std::fmax(errors.entropy, std::fabs(got.entropy - want.entropy));
+    errors.rank_mismatches += got.greater + 1 != want.rank;
+    if (got.token > 0.0) CHECK(false);
   }
   return errors;
 }
@@ -78,7 +87,7 @@ Errors measure(const KernelTable& table, size_t vocab, double deviation, double 
 template <class T>
 void check_type(const char* type) {
   for (const auto& [name, table] : runnable_tables()) {
-    for (size_t vocab : {1, 2, 7, 33, 1000, 32001, 128256}) {
+    for (size_t vocab : {1, 2, 7, 33, 128, 129, 1000, 32001, 128256}) {
       for (double deviation : {1.0, 5.0, 30.0}) {
         for (double temperature : {1.0, 0.7, 3.0}) {
           const int rows = vocab > 10000 ? 4 : 40;
@@ -96,10 +105,24 @@ void check_type(const char* type) {
   }
 }
 
-RowState run(const KernelTable& table, const std::vector<float>& x, float target = 0.0f) {
-  RowState state = empty_row();
-  table.accumulate_f32[1][1](state, x.data(), x.size(), parameters_of(1.0, target));
-  return state;
+Scored run(const KernelTable& table, const std::vector<float>& x, float target = 0.0f) {
+  return score(table, x.data(), x.size(), target, 1.0);
+}
+
+template <class T>
+void check_bias(const char* type) {
+  for (const auto& [name, table] : runnable_tables()) {
+    if (name.find("emulated") != std::string::npos) continue;  // too slow for this many rows
+    for (size_t vocab : {100, 1000, 20000}) {
+      for (double deviation : {1.0, 5.0, 30.0}) {
+        const int rows = static_cast<int>(6'000'000 / vocab);
+        const Errors e = measure<T>(*table, vocab, deviation, 1.0, rows, 5);
+        std::printf("    %s %s V=%zu sd=%g: mean signed error %.2Le nats, largest %.2Le\n", name.c_str(), type, vocab,
+                    deviation, e.mean_token, e.token);
+        CHECK_AT_MOST(std::fabs(e.mean_token), 1e-8);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -108,40 +131,31 @@ COVN_TEST(float_rows_agree_with_long_double) { check_type<float>("f32"); }
 COVN_TEST(half_rows_agree_with_long_double) { check_type<Float16>("f16"); }
 COVN_TEST(bfloat_rows_agree_with_long_double) { check_type<BFloat16>("bf16"); }
 
-COVN_TEST(mean_signed_error_stays_below_1e_8) {
-  for (const auto& [name, table] : runnable_tables()) {
-    if (name.find("emulated") != std::string::npos) continue;  // too slow for this many rows
-    for (double deviation : {1.0, 5.0, 30.0}) {
-      const Errors e = measure<float>(*table, 1000, deviation, 1.0, 20000, 5);
-      std::printf("    %s sd=%g: mean signed error %.2Le nats, largest %.2Le\n", name.c_str(), deviation, e.mean_token,
-                  e.token);
-      CHECK_AT_MOST(std::fabs(e.mean_token), 1e-8);
-    }
-  }
-}
+COVN_TEST(mean_signed_error_of_floats_stays_below_1e_8) { check_bias<float>("f32"); }
+COVN_TEST(mean_signed_error_of_bfloats_stays_below_1e_8) { check_bias<BFloat16>("bf16"); }
 
 COVN_TEST(special_values) {
   for (const auto& [name, table] : runnable_tables()) {
-    for (size_t n : {1, 2, 5, 16, 40, 3000}) {
+    for (size_t n : {1, 2, 5, 16, 40, 130, 3000}) {
       std::vector<float> all_low(n, -kInfinity);
       CHECK(run(*table, all_low).sum == 0.0);
 
       for (size_t place : {size_t{0}, n / 2, n - 1}) {
-        std::vector<float> one(n, -kInfinity);
-        one[place] = 3.5f;
-        const RowState state = run(*table, one, 3.5f);
-        CHECK(state.sum == 1.0);
-        CHECK(state.max == 3.5f);
-        CHECK(state.greater == 0);
-
+        for (float value : {3.5f, -200.25f, 1e30f, -1e30f}) {
+          std::vector<float> one(n, -kInfinity);
+          one[place] = value;
+          const Scored certain = run(*table, one, value);
+          CHECK(certain.token == 0.0 && certain.entropy < 1e-30);
+          CHECK(certain.max == value);
+          CHECK(certain.greater == 0);
+        }
         // Quiet and signalling NaNs with payloads, in every position.
         for (uint32_t bits : {0x7fc00000u, 0x7f800001u, 0xffc12345u, 0x7fbfffffu}) {
-          std::vector<float> bad(n, 1.0f);
-          bad[place] = std::bit_cast<float>(bits);
-          CHECK(std::isnan(run(*table, bad).sum));
-          std::vector<float> low(n, -kInfinity);
-          low[place] = std::bit_cast<float>(bits);
-          CHECK(std::isnan(run(*table, low).sum));
+          for (float other : {1.0f, -kInfinity, 1e30f}) {
+            std::vector<float> bad(n, other);
+            bad[place] = std::bit_cast<float>(bits);
+            CHECK(std::isnan(run(*table, bad).sum));
+          }
         }
         std::vector<float> high(n, 1.0f);
         high[place] = kInfinity;
@@ -150,38 +164,144 @@ COVN_TEST(special_values) {
     }
     // The ends of the float range: differences overflow to -inf.
     const std::vector<float> wide{3.4e38f, -3.4e38f, 0.0f};
-    CHECK(run(*table, wide).sum == 1.0);
-    CHECK(run(*table, wide).weighted == 0.0);
+    CHECK(run(*table, wide, 3.4e38f).token == 0.0);
+    CHECK(run(*table, wide, 3.4e38f).entropy < 1e-30);
   }
 }
 
-COVN_TEST(exact_where_arithmetic_is_exact) {
+// The same with the packed formats, where NaNs with the sign bit set look like very low numbers.
+template <class T>
+void check_packed_specials(uint16_t infinity) {
   for (const auto& [name, table] : runnable_tables()) {
-    // Equal logits: every term is exactly 1, whatever the value.
-    for (float value : {0.0f, -7.25f, 1e30f, -1e30f}) {
-      const std::vector<float> equal(4096, value);
-      CHECK(run(*table, equal).sum == 4096.0);
+    for (size_t n : {1, 40, 200, 3000}) {
+      for (size_t place : {size_t{0}, n / 2, n - 1}) {
+        for (uint16_t bits : {static_cast<uint16_t>(infinity + 1), static_cast<uint16_t>(0x8001 + infinity),
+                              uint16_t{0xffff}, uint16_t{0x7fff}, infinity}) {
+          for (float other : {1.0f, -3.0f, -300.0f}) {
+            std::vector<T> x(n, store<T>(other));
+            x[place].bits = bits;
+            CHECK(std::isnan(score(*table, x.data(), n, 1.0f, 1.0).sum));
+          }
+        }
+        std::vector<T> masked(n, T{static_cast<uint16_t>(0x8000 + infinity)});
+        CHECK(score(*table, masked.data(), n, 1.0f, 1.0).sum == 0.0);
+        for (float value : {2.5f, -2.5f, 0.0f, 60.0f, -200.0f}) {
+          masked[place] = store<T>(value);
+          const Scored certain = score(*table, masked.data(), n, value, 1.0);
+          CHECK(certain.token == 0.0 && certain.max == value && certain.greater == 0);
+        }
+      }
     }
-    CHECK(run(*table, {42.0f}).sum == 1.0);
+  }
+}
+COVN_TEST(special_halves) { check_packed_specials<Float16>(0x7c00); }
+COVN_TEST(special_bfloats) { check_packed_specials<BFloat16>(0x7f80); }
+
+// Rank is by value: -0 and 0 are equal, and every pair of finite numbers is in order.
+template <class T>
+void check_order(uint16_t infinity) {
+  const uint16_t magnitudes[] = {0, 1, 2, 0x100, 0x3c00, 0x3f80, 0x4000, static_cast<uint16_t>(infinity - 1)};
+  for (const auto& [name, table] : runnable_tables()) {
+    for (uint16_t a : magnitudes) {
+      for (uint16_t b : magnitudes) {
+        for (int signs = 0; signs < 4; signs++) {
+          std::vector<T> x(200, T{static_cast<uint16_t>(a | (signs & 1) << 15)});
+          const float target = to_float(T{static_cast<uint16_t>(b | (signs & 2) << 14)});
+          const int64_t want = to_float(x[0]) > target ? 200 : 0;
+          CHECK(score(*table, x.data(), x.size(), target, 1.0).greater == want);
+        }
+      }
+    }
+  }
+}
+COVN_TEST(halves_are_in_order) { check_order<Float16>(0x7c00); }
+COVN_TEST(bfloats_are_in_order) { check_order<BFloat16>(0x7f80); }
+
+COVN_TEST(equal_logits_are_uniform) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (float value : {0.0f, -7.25f, 33.3f, 1e30f, -1e30f}) {
+      for (size_t n : {2, 128, 512, 4096}) {
+        const std::vector<float> equal(n, value);
+        CHECK_AT_MOST(std::fabs(run(*table, equal, value).token + std::log(static_cast<double>(n))), 2e-7);
+      }
+    }
+    CHECK(run(*table, {42.0f}, 42.0f).token == 0.0);
   }
 }
 
-COVN_TEST(a_row_read_in_pieces_gives_the_same_bits) {
-  Random random(3);
-  std::vector<float> x(5 * kRowBlock + 77);
-  for (float& value : x) value = static_cast<float>(5 * random.normal());
+// Rows that rise far above where they began, block by block and at once, in every format.
+template <class T>
+void check_steep_rows(double steps) {
   for (const auto& [name, table] : runnable_tables()) {
-    const RowState whole = run(*table, x, x[9]);
-    RowState pieces = empty_row();
-    for (size_t start = 0; start < x.size(); start += 2 * kRowBlock) {
-      table->accumulate_f32[1][1](pieces, x.data() + start, std::min(2 * kRowBlock, x.size() - start),
-                                  parameters_of(1.0, x[9]));
+    for (double sign : {1.0, -1.0}) {
+      std::vector<T> x(5 * kRowBlock + 77);
+      std::vector<float> wide(x.size());
+      for (size_t i = 0; i < x.size(); i++) {
+        x[i] = store<T>(
+            static_cast<float>(sign * steps * static_cast<double>(i / 1500) + 0.01 * static_cast<double>(i % 100)));
+        wide[i] = to_float(x[i]);
+      }
+      for (double temperature : {1.0, 0.3}) {
+        const size_t target = sign > 0 ? x.size() - 1 : 3;
+        const reference::Row want = reference::score_row(wide.data(), x.size(), target, temperature);
+        const Scored got = score(*table, x.data(), x.size(), wide[target], temperature);
+        CHECK_AT_MOST(std::fabs(got.token - want.token), 1e-6);
+        CHECK_AT_MOST(std::fabs(got.entropy - want.entropy), 1e-5);
+        CHECK(got.greater + 1 == want.rank);
+      }
     }
-    CHECK(pieces.sum == whole.sum && pieces.weighted == whole.weighted && pieces.greater == whole.greater);
-    // With or without the optional sums, the log-sum-exp has the same bits.
-    RowState plain = empty_row();
-    table->accumulate_f32[0][0](plain, x.data(), x.size(), parameters_of(1.0, 0));
-    CHECK(plain.sum == whole.sum && plain.max == whole.max);
+  }
+}
+COVN_TEST(steep_rows) {
+  for (double steps : {10.0, 45.0, 100.0, 3000.0}) {
+    check_steep_rows<float>(steps);
+    check_steep_rows<BFloat16>(steps);
+    check_steep_rows<Float16>(steps);
+  }
+  check_steep_rows<float>(1e6);
+}
+
+// A row's bits depend on the row alone: not on which rows are read before or beside it, nor on the optional sums.
+template <class T>
+void check_company(size_t vocab) {
+  Random random(vocab);
+  const size_t rows = 40;
+  std::vector<T> x(rows * vocab);
+  for (size_t row = 0; row < rows; row++) {
+    // Levels far apart, huge ones among them, and now and then a masked half.
+    const double level = row % 5 == 4 ? 500.0 : 40.0 * (row % 7) - 100.0;
+    for (size_t i = 0; i < vocab; i++) {
+      const double value = row % 6 == 5 && i % 2 == 1 ? -INFINITY : level + 5 * random.normal();
+      x[row * vocab + i] = store<T>(static_cast<float>(value));
+    }
+  }
+  for (const auto& [name, table] : runnable_tables()) {
+    for (double temperature : {1.0, 0.004}) {
+      const RowParameters parameters = make_row_parameters(temperature, table->table_bits, vocab);
+      const T* pointers[rows];
+      float targets[rows];
+      for (size_t row = 0; row < rows; row++) {
+        pointers[row] = x.data() + row * vocab;
+        targets[row] = to_float(pointers[row][0]);
+      }
+      static RowBatch batch;
+      static RowResults results;
+      table->template rows<T>().accumulate[1][1](pointers, rows, vocab, targets, parameters, batch);
+      table->template rows<T>().finish[1](batch, rows, parameters, results);
+      for (size_t row = 0; row < rows; row++) {
+        const Scored alone = score(*table, pointers[row], vocab, targets[row], temperature);
+        CHECK(results.log_sum[row] == alone.log_sum && results.entropy[row] == alone.entropy);
+        CHECK(batch.greater[row] == alone.greater && batch.max[row] == alone.max);
+        CHECK(score(*table, pointers[row], vocab, targets[row], temperature, false).log_sum == alone.log_sum);
+      }
+    }
+  }
+}
+COVN_TEST(bits_do_not_depend_on_company) {
+  for (size_t vocab : {2, 31, 32, 100, 128, 129, 1000, 5000}) {
+    check_company<float>(vocab);
+    check_company<Float16>(vocab);
+    check_company<BFloat16>(vocab);
   }
 }
 
@@ -191,12 +311,13 @@ COVN_TEST(every_half_and_bfloat_reads_exactly) {
       const Float16 half{static_cast<uint16_t>(bits)};
       const float want = static_cast<float>(reference::decode_half(half.bits));
       if (!(std::isnan(want) ? std::isnan(to_float(half)) : to_float(half) == want)) CHECK(false);
+      if (!std::isnan(want) && narrow_toward_zero<Float16>(want) != half.bits) CHECK(false);
       if (bits % 8 != 0 || !std::isfinite(want)) continue;
-      RowState state = empty_row();
-      Float16 row[16];
-      for (Float16& x : row) x = half;
-      table->accumulate_f16[0][0](state, row, 16, parameters_of(1.0, 0));
-      if (!(state.max == want && state.sum == 16.0)) CHECK(false);
+      for (size_t n : {16, 160}) {
+        const std::vector<Float16> row(n, half);
+        const Scored got = score(*table, row.data(), n, want, 1.0);
+        if (!(got.max == want && got.greater == 0 && std::fabs(got.log_sum - std::log(double(n))) < 3e-7)) CHECK(false);
+      }
     }
   }
 }

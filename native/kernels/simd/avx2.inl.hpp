@@ -77,12 +77,21 @@ struct WideSum {
 };
 
 struct GreaterCounter {
-  int64_t n = 0;
+  __m256i n;
+  COVN_MEMBER_INLINE GreaterCounter() : n(_mm256_setzero_si256()) {}
+  // A true comparison is -1 in its lane.
   COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
-    n += _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ))));
+    n = _mm256_sub_epi32(n, _mm256_castps_si256(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ)));
   }
-  COVN_MEMBER_INLINE int64_t total() const { return n; }
+  COVN_MEMBER_INLINE int64_t total() const {
+    int32_t lane[8];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lane), n);
+    return lane[0] + lane[1] + lane[2] + lane[3] + lane[4] + lane[5] + lane[6] + lane[7];
+  }
 };
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
+  return _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ))));
+}
 
 struct F64 {
   static constexpr size_t lanes = 4;
@@ -98,11 +107,17 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm256_sub_pd(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {_mm256_div_pd(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+COVN_INLINE F64 max64(F64 a, F64 b) { return {_mm256_max_pd(a.v, b.v)}; }
+COVN_INLINE F64 power64(F64 shifted) {
+  return {_mm256_castsi256_pd(
+      _mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted.v), 52), _mm256_set1_epi64x(kOneBits)))};
+}
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const __m256i bits = _mm256_castpd_si256(x.v);
   const __m256i above = _mm256_sub_epi64(bits, _mm256_set1_epi64x(kSqrtHalfBits));
   // The upper halves hold the exponent.
-  const __m256i upper = _mm256_permutevar8x32_epi32(_mm256_srai_epi32(above, 20), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7));
+  const __m256i upper =
+      _mm256_permutevar8x32_epi32(_mm256_srai_epi32(above, 20), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7));
   exponent = {_mm256_cvtepi32_pd(_mm256_castsi256_si128(upper))};
   return {_mm256_castsi256_pd(_mm256_sub_epi64(bits, _mm256_and_si256(above, _mm256_set1_epi64x(kExponentBits))))};
 }

@@ -67,7 +67,8 @@ COVN_INLINE F32 merge_rows(const F32* v, Merge merge) {
   __m512 w[8], z[4], u[2];
   for (int i = 0; i < 8; i++) {
     const int row = i < 4 ? i : i + 4;
-    w[i] = merge(_mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0x44), _mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0xee));
+    w[i] =
+        merge(_mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0x44), _mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0xee));
   }
   for (int i = 0; i < 4; i++) {
     z[i] = merge(_mm512_shuffle_f32x4(w[i], w[i + 4], 0x88), _mm512_shuffle_f32x4(w[i], w[i + 4], 0xdd));
@@ -96,9 +97,7 @@ COVN_INLINE Packed max_signed(Packed a, Packed b) { return {_mm512_max_epi16(a.v
 COVN_INLINE Packed max_unsigned(Packed a, Packed b) { return {_mm512_max_epu16(a.v, b.v)}; }
 COVN_INLINE Packed min_unsigned(Packed a, Packed b) { return {_mm512_min_epu16(a.v, b.v)}; }
 COVN_INLINE Packed flip_bits(Packed a, Packed mask) { return {_mm512_xor_si512(a.v, mask.v)}; }
-COVN_INLINE int64_t count_greater(Packed a, Packed b) {
-  return _mm_popcnt_u32(_mm512_cmpgt_epu16_mask(a.v, b.v));
-}
+COVN_INLINE int64_t count_greater(Packed a, Packed b) { return _mm_popcnt_u32(_mm512_cmpgt_epu16_mask(a.v, b.v)); }
 // Two vectors of floats; which of them holds which number is of no matter.
 COVN_INLINE void widen(Packed p, BFloat16, F32& a, F32& b) {
   a = {_mm512_castsi512_ps(_mm512_slli_epi32(p.v, 16))};
@@ -139,10 +138,16 @@ struct WideSum {
 };
 
 struct GreaterCounter {
-  int64_t n = 0;
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ)); }
-  COVN_MEMBER_INLINE int64_t total() const { return n; }
+  __m512i n;
+  COVN_MEMBER_INLINE GreaterCounter() : n(_mm512_setzero_si512()) {}
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
+    n = _mm512_mask_add_epi32(n, _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ), n, _mm512_set1_epi32(1));
+  }
+  COVN_MEMBER_INLINE int64_t total() const { return _mm512_reduce_add_epi32(n); }
 };
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
+  return _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ));
+}
 
 struct F64 {
   static constexpr size_t lanes = 8;
@@ -158,6 +163,11 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm512_sub_pd(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm512_mul_pd(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {_mm512_div_pd(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+COVN_INLINE F64 max64(F64 a, F64 b) { return {_mm512_max_pd(a.v, b.v)}; }
+COVN_INLINE F64 power64(F64 shifted) {
+  return {_mm512_castsi512_pd(
+      _mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(shifted.v), 52), _mm512_set1_epi64(kOneBits)))};
+}
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const __m512i bits = _mm512_castpd_si512(x.v);
   const __m512i above = _mm512_sub_epi64(bits, _mm512_set1_epi64(kSqrtHalfBits));

@@ -32,9 +32,7 @@ COVN_INLINE F32 power(F32 shifted, const PowerTable&) {
   return {vreinterpretq_f32_u32(vaddq_u32(exponent, vdupq_n_u32(0x3f800000u)))};
 }
 
-COVN_INLINE F32 row_sums(const F32* v) {
-  return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
-}
+COVN_INLINE F32 row_sums(const F32* v) { return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))}; }
 COVN_INLINE F32 row_maxima(const F32* v) {
   return {vpmaxq_f32(vpmaxq_f32(v[0].v, v[1].v), vpmaxq_f32(v[2].v, v[3].v))};
 }
@@ -50,10 +48,13 @@ struct WideSum {
 };
 
 struct GreaterCounter {
-  int64_t n = 0;
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
-  COVN_MEMBER_INLINE int64_t total() const { return n; }
+  uint32x4_t n;
+  COVN_MEMBER_INLINE GreaterCounter() : n(vdupq_n_u32(0)) {}
+  // A true comparison is -1 in its lane.
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n = vsubq_u32(n, vcgtq_f32(x.v, bound.v)); }
+  COVN_MEMBER_INLINE int64_t total() const { return vaddvq_u32(n); }
 };
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) { return vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
 
 struct F64 {
   static constexpr size_t lanes = 2;
@@ -69,6 +70,10 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {vsubq_f64(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {vmulq_f64(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {vdivq_f64(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+COVN_INLINE F64 max64(F64 a, F64 b) { return {vmaxq_f64(a.v, b.v)}; }
+COVN_INLINE F64 power64(F64 shifted) {
+  return {vreinterpretq_f64_s64(vaddq_s64(vshlq_n_s64(vreinterpretq_s64_f64(shifted.v), 52), vdupq_n_s64(kOneBits)))};
+}
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const int64x2_t bits = vreinterpretq_s64_f64(x.v);
   const int64x2_t above = vsubq_s64(bits, vdupq_n_s64(kSqrtHalfBits));

@@ -99,12 +99,16 @@ struct WideSum {
   }
 };
 
-// Counts lanes with x > bound.
+// How many lanes have x > bound.
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
+  int64_t n = 0;
+  for (size_t i = 0; i < F32::lanes; i++) n += x.v[i] > bound.v[i];
+  return n;
+}
+// The same over up to 2^31 vectors, lane by lane and at the end together.
 struct GreaterCounter {
   int64_t n = 0;
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
-    for (size_t i = 0; i < F32::lanes; i++) n += x.v[i] > bound.v[i];
-  }
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += count_greater(x, bound); }
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 
@@ -138,6 +142,15 @@ COVN_INLINE F64 div(F64 a, F64 b) {
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) {
   for (size_t i = 0; i < F64::lanes; i++) a.v[i] = a.v[i] * b.v[i] + c.v[i];
   return a;
+}
+COVN_INLINE F64 max64(F64 a, F64 b) {
+  for (size_t i = 0; i < F64::lanes; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+// 2^k for a whole k given as k + 1.5 * 2^52: it sits in the low bits.
+COVN_INLINE F64 power64(F64 shifted) {
+  for (double& x : shifted.v) x = std::bit_cast<double>((std::bit_cast<uint64_t>(x) << 52) + kOneBits);
+  return shifted;
 }
 // z in [sqrt(1/2), sqrt(2)) and a whole exponent with x = 2^exponent z, for positive normal x.
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {

@@ -18,9 +18,9 @@ namespace covn::avx2 {
 
 #include "kernels/row_block.inl.hpp"
 
-#include "kernels/row.inl.hpp"
-
 #include "kernels/row_group.inl.hpp"
+
+#include "kernels/row.inl.hpp"
 
 #include "kernels/row_finish.inl.hpp"
 

@@ -26,9 +26,9 @@ namespace covn::avx512 {
 
 #include "kernels/row_packed.inl.hpp"
 
-#include "kernels/row.inl.hpp"
-
 #include "kernels/row_group.inl.hpp"
+
+#include "kernels/row.inl.hpp"
 
 #include "kernels/row_finish.inl.hpp"
 

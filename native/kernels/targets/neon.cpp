@@ -12,9 +12,9 @@ namespace covn::neon {
 
 #include "kernels/row_block.inl.hpp"
 
-#include "kernels/row.inl.hpp"
-
 #include "kernels/row_group.inl.hpp"
+
+#include "kernels/row.inl.hpp"
 
 #include "kernels/row_finish.inl.hpp"
 

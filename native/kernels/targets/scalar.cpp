@@ -9,9 +9,9 @@ namespace covn::scalar {
 
 #include "kernels/row_block.inl.hpp"
 
-#include "kernels/row.inl.hpp"
-
 #include "kernels/row_group.inl.hpp"
+
+#include "kernels/row.inl.hpp"
 
 #include "kernels/row_finish.inl.hpp"
 
