@@ -19,14 +19,20 @@ export interface MatrixOptions extends JobOptions {
 
 export const matrixKeys = ['logProbs', 'models', 'N', 'threads', 'signal', 'onProgress', 'ownership'];
 
-/** The number of responses of a matrix found to be sound. */
+/** The number of responses of a matrix whose shape, and whose job's options, are sound. */
 export function checkMatrix({ logProbs, models }: LogProbMatrix, options: MatrixOptions): number {
   if (!(logProbs instanceof Float64Array)) throw typeError('a Float64Array', 'logProbs', logProbs);
   checkInteger(models, 'models', 1, 65535);
   if (logProbs.length === 0 || logProbs.length % models !== 0) {
     throw shapeError(`models * n = ${models} * n elements, n >= 1`, 'logProbs', `${logProbs.length}`);
   }
-  const n = logProbs.length / models;
+  checkJobOptions(options);
+  checkOwnership(logProbs, options.ownership ?? 'copy', 'logProbs');
+  return logProbs.length / models;
+}
+
+/** Refuses NaN and +Infinity, naming the first place; n is the number of responses. */
+export function checkLogProbs(logProbs: Float64Array, n: number): void {
   for (let i = 0; i < logProbs.length; i++) {
     // False for NaN and for +Infinity.
     if (!(logProbs[i]! < Number.POSITIVE_INFINITY)) {
@@ -34,9 +40,6 @@ export function checkMatrix({ logProbs, models }: LogProbMatrix, options: Matrix
       throw nonFiniteError('a log-prob in nats (below +Infinity)', place, String(logProbs[i]));
     }
   }
-  checkJobOptions(options);
-  checkOwnership(logProbs, options.ownership ?? 'copy', 'logProbs');
-  return n;
 }
 
 /** The list of N, each a finite real number >= 1. */

@@ -10,7 +10,7 @@ import {
 } from '../estimate/index.ts';
 import { addon, type JobOptions, returning, runJob, takeInput } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkObject } from '../validate.ts';
-import { checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
+import { checkLogProbs, checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
 import { differenceInterval, scoreIntervals, tailRank } from './intervals.ts';
 import { type NativeOutputs, type Tournament, tournamentResult } from './result.ts';
 
@@ -72,6 +72,7 @@ export async function tournament(input: TournamentInput): Promise<Tournament | T
   checkObject(input, 'the input');
   checkKnownKeys(input, [...matrixKeys, 'names', 'confidence', 'bootstrap', 'seed', 'clusters'], 'the input');
   const n = checkMatrix(input, input);
+  checkLogProbs(input.logProbs, n);
   const Ns = checkNs(input.N);
   const names = checkNames(input.names, input.models);
   const confidence = checkConfidence(input.confidence ?? 0.95);

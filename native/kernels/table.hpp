@@ -7,6 +7,7 @@
 
 #include "core/cpu.hpp"
 #include "core/number_formats.hpp"
+#include "kernels/ladder.hpp"
 #include "kernels/row_parameters.hpp"
 
 namespace covn {
@@ -28,6 +29,13 @@ struct RowKernels {
 using CountPairs = void (*)(const double* a, const double* b, size_t n, const double* thresholds,
                             size_t threshold_count, uint64_t* forward, uint64_t* backward);
 
+// The same for the thresholds of a ladder.
+using CountPairsOnLadder = void (*)(const double* a, const double* b, size_t n, const Ladder& ladder, uint64_t* forward,
+                                    uint64_t* backward);
+
+// How many of n values are below +inf; NaN is not.
+using CountBelowInfinity = size_t (*)(const double* x, size_t n);
+
 struct KernelTable {
   size_t lanes;
   int table_bits;  // of the terms; see RowParameters
@@ -35,6 +43,8 @@ struct KernelTable {
   RowKernels<Float16> f16;
   RowKernels<BFloat16> bf16;
   CountPairs count_pairs;
+  CountPairsOnLadder count_pairs_on_ladder;
+  CountBelowInfinity count_below_infinity;
 
   template <class T>
   const RowKernels<T>& rows() const;

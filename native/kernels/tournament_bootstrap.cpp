@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/denormals.hpp"
 #include "core/philox.hpp"
 #include "kernels/tournament_check.hpp"
 
@@ -54,6 +55,7 @@ class TournamentBootstrap final : public Job {
 
  protected:
   void run_chunk(size_t chunk) override {
+    const KeepDenormals exact;
     Slot& slot = slots_[chunk / models()];
     const size_t model = chunk % models();
     Block* block = shared_block(slot, chunk);

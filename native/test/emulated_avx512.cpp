@@ -31,6 +31,13 @@ static simde__m256 _mm512_extractf32x8_ps(simde__m512 floats, int half) {
   simde_mm512_storeu_ps(in, floats);
   return simde_mm256_loadu_ps(in + 8 * half);
 }
+static simde__m512i _mm512_mask_slli_epi64(simde__m512i kept, simde__mmask8 mask, simde__m512i words, int bits) {
+  uint64_t out[8], in[8];
+  simde_mm512_storeu_si512(out, kept);
+  simde_mm512_storeu_si512(in, words);
+  for (int i = 0; i < 8; i++) out[i] = mask >> i & 1 ? in[i] << bits : out[i];
+  return simde_mm512_loadu_si512(out);
+}
 static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
 
 namespace covn::emulated_avx512 {

@@ -20,7 +20,7 @@ struct LogProbMatrix {
   const double* row(size_t model) const { return values + model * responses; }
 };
 
-// Counts that one job keeps: 128 MB, and as much again for each thread.
+// Counts that one job gives; it keeps twice as many: 256 MB.
 constexpr size_t kMaxPairCounts = size_t{1} << 24;
 
 class PairwiseJob : public Job {
@@ -29,6 +29,7 @@ class PairwiseJob : public Job {
   virtual const std::vector<uint64_t>& counts() const = 0;
 };
 
+// The job fails with Code::non_finite, naming the place, where it meets NaN or +inf.
 // Eq. 28 (arXiv 2510.15020) before the division by n; thresholds are log N, finite and >= 0, and thresholds * models^2
 // is at most kMaxPairCounts.
 Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,

@@ -135,3 +135,38 @@ struct AtLeastCounter {
     return lane[0] + lane[1] + lane[2] + lane[3];
   }
 };
+
+struct U64 {
+  static constexpr size_t lanes = 4;
+  __m256i v;
+};
+
+COVN_INLINE U64 set_u64(uint64_t value) { return {_mm256_set1_epi64x(static_cast<long long>(value))}; }
+COVN_INLINE void store(uint64_t* p, U64 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+COVN_INLINE U64 add(U64 a, U64 b) { return {_mm256_add_epi64(a.v, b.v)}; }
+COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm256_and_si256(a.v, b.v)}; }
+template <int bits>
+COVN_INLINE U64 shift_right(U64 a) {
+  return {_mm256_srli_epi64(a.v, bits)};
+}
+
+// Registers hold no table of bounds here: every threshold is compared with the difference's magnitude.
+struct LadderRank {
+  const double* thresholds;
+  size_t steps;
+  COVN_MEMBER_INLINE explicit LadderRank(const Ladder& ladder)
+      : thresholds(ladder.bounds + Ladder::kSteps), steps(ladder.steps) {}
+  COVN_MEMBER_INLINE U64 one_at(F64 difference) const {
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    const __m256d magnitude = _mm256_andnot_pd(sign, difference.v);
+    __m256i reached = _mm256_setzero_si256();  // thresholds reached, negated
+    for (size_t k = 0; k < steps; k++) {
+      const __m256d at_least = _mm256_cmp_pd(magnitude, _mm256_broadcast_sd(thresholds + k), _CMP_GE_OQ);
+      reached = _mm256_add_epi64(reached, _mm256_castpd_si256(at_least));
+    }
+    const __m256i negative = _mm256_castpd_si256(_mm256_cmp_pd(difference.v, _mm256_setzero_pd(), _CMP_LT_OQ));
+    const __m256i signed_reached = _mm256_sub_epi64(_mm256_xor_si256(reached, negative), negative);
+    const __m256i rank = _mm256_sub_epi64(_mm256_set1_epi64x(Ladder::kSteps), signed_reached);
+    return {_mm256_sllv_epi64(_mm256_set1_epi64x(1), _mm256_slli_epi64(rank, 2))};
+  }
+};

@@ -182,3 +182,44 @@ struct AtLeastCounter {
   }
   COVN_MEMBER_INLINE uint64_t total() const { return n; }
 };
+
+struct U64 {
+  static constexpr size_t lanes = 8;
+  __m512i v;
+};
+
+COVN_INLINE U64 set_u64(uint64_t value) { return {_mm512_set1_epi64(static_cast<long long>(value))}; }
+COVN_INLINE void store(uint64_t* p, U64 a) { _mm512_storeu_si512(p, a.v); }
+COVN_INLINE U64 add(U64 a, U64 b) { return {_mm512_add_epi64(a.v, b.v)}; }
+COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm512_and_si512(a.v, b.v)}; }
+template <int bits>
+COVN_INLINE U64 shift_right(U64 a) {
+  return {_mm512_srli_epi64(a.v, bits)};
+}
+
+struct LadderRank {
+  __m512d limit, negative_limit, scale, cell_shift, low_bounds, high_bounds;
+  __m512i low_below, high_below, low_ones, high_ones;
+  COVN_MEMBER_INLINE explicit LadderRank(const Ladder& ladder)
+      : limit(_mm512_set1_pd(ladder.limit)),
+        negative_limit(_mm512_set1_pd(-ladder.limit)),
+        scale(_mm512_set1_pd(ladder.scale)),
+        cell_shift(_mm512_set1_pd(Ladder::kCellShift)),
+        low_bounds(_mm512_loadu_pd(ladder.bounds)),
+        high_bounds(_mm512_loadu_pd(ladder.bounds + 8)),
+        low_below(_mm512_loadu_si512(ladder.below)),
+        high_below(_mm512_loadu_si512(ladder.below + 32)),
+        low_ones(_mm512_set_epi64(1 << 28, 1 << 24, 1 << 20, 1 << 16, 1 << 12, 1 << 8, 1 << 4, 1)),
+        high_ones(_mm512_slli_epi64(low_ones, 32)) {}
+  COVN_MEMBER_INLINE U64 one_at(F64 difference) const {
+    // The instructions return their second operand when either is NaN, and a NaN's low bits, cell 0, come through.
+    const __m512d clamped = _mm512_max_pd(negative_limit, _mm512_min_pd(limit, difference.v));
+    const __m512i cell = _mm512_castpd_si512(_mm512_fmadd_pd(clamped, scale, cell_shift));
+    // The lowest 16 bits of each lane, the rest 0.
+    const __m512i below = _mm512_maskz_permutex2var_epi16(0x11111111u, low_below, cell, high_below);
+    const __m512d bound = _mm512_permutex2var_pd(low_bounds, below, high_bounds);
+    const auto reached = _mm512_cmp_pd_mask(difference.v, bound, _CMP_GE_OQ);
+    const __m512i one = _mm512_permutex2var_epi64(low_ones, below, high_ones);
+    return {_mm512_mask_slli_epi64(one, reached, one, 4)};
+  }
+};

@@ -18,8 +18,9 @@
 #define COVN_MEMBER_INLINE inline __attribute__((always_inline))
 #endif
 
-// A constant expression, so that it needs no library call inside a region.
+// Constant expressions, so that they need no library call inside a region.
 #define COVN_INFINITY (::std::numeric_limits<float>::infinity())
+#define COVN_LARGEST (::std::numeric_limits<double>::max())
 #define COVN_NAN (::std::numeric_limits<double>::quiet_NaN())
 
 namespace covn {

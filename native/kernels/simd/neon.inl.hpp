@@ -88,3 +88,36 @@ struct AtLeastCounter {
   COVN_MEMBER_INLINE void count(F64 x, F64 bound) { n = vsubq_u64(n, vcgeq_f64(x.v, bound.v)); }
   COVN_MEMBER_INLINE uint64_t total() const { return vgetq_lane_u64(n, 0) + vgetq_lane_u64(n, 1); }
 };
+
+struct U64 {
+  static constexpr size_t lanes = 2;
+  uint64x2_t v;
+};
+
+COVN_INLINE U64 set_u64(uint64_t value) { return {vdupq_n_u64(value)}; }
+COVN_INLINE void store(uint64_t* p, U64 a) { vst1q_u64(p, a.v); }
+COVN_INLINE U64 add(U64 a, U64 b) { return {vaddq_u64(a.v, b.v)}; }
+COVN_INLINE U64 bit_and(U64 a, U64 b) { return {vandq_u64(a.v, b.v)}; }
+template <int bits>
+COVN_INLINE U64 shift_right(U64 a) {
+  return {vshrq_n_u64(a.v, bits)};
+}
+
+// Every threshold is compared with the difference's magnitude.
+struct LadderRank {
+  const double* thresholds;
+  size_t steps;
+  COVN_MEMBER_INLINE explicit LadderRank(const Ladder& ladder)
+      : thresholds(ladder.bounds + Ladder::kSteps), steps(ladder.steps) {}
+  COVN_MEMBER_INLINE U64 one_at(F64 difference) const {
+    const float64x2_t magnitude = vabsq_f64(difference.v);
+    uint64x2_t reached = vdupq_n_u64(0);  // thresholds reached, negated
+    for (size_t k = 0; k < steps; k++) {
+      reached = vaddq_u64(reached, vcgeq_f64(magnitude, vdupq_n_f64(thresholds[k])));
+    }
+    const uint64x2_t negative = vcltq_f64(difference.v, vdupq_n_f64(0.0));
+    const uint64x2_t signed_reached = vsubq_u64(veorq_u64(reached, negative), negative);
+    const uint64x2_t rank = vsubq_u64(vdupq_n_u64(Ladder::kSteps), signed_reached);
+    return {vshlq_u64(vdupq_n_u64(1), vreinterpretq_s64_u64(vshlq_n_u64(rank, 2)))};
+  }
+};

@@ -171,3 +171,51 @@ struct AtLeastCounter {
   }
   COVN_MEMBER_INLINE uint64_t total() const { return n; }
 };
+
+struct U64 {
+  static constexpr size_t lanes = F64::lanes;
+  uint64_t v[lanes];
+};
+
+COVN_INLINE U64 set_u64(uint64_t value) { return {{value, value, value, value}}; }
+COVN_INLINE void store(uint64_t* p, U64 a) {
+  for (size_t i = 0; i < U64::lanes; i++) p[i] = a.v[i];
+}
+COVN_INLINE U64 add(U64 a, U64 b) {
+  for (size_t i = 0; i < U64::lanes; i++) a.v[i] += b.v[i];
+  return a;
+}
+COVN_INLINE U64 bit_and(U64 a, U64 b) {
+  for (size_t i = 0; i < U64::lanes; i++) a.v[i] &= b.v[i];
+  return a;
+}
+template <int bits>
+COVN_INLINE U64 shift_right(U64 a) {
+  for (uint64_t& x : a.v) x >>= bits;
+  return a;
+}
+
+// The rank of a difference on a ladder is how many of its sixteen bounds the difference reaches; NaN has the middle
+// rank, which counts for neither direction.
+struct LadderRank {
+  const double* thresholds;
+  size_t steps;
+  COVN_MEMBER_INLINE explicit LadderRank(const Ladder& ladder)
+      : thresholds(ladder.bounds + Ladder::kSteps), steps(ladder.steps) {}
+  static constexpr uint64_t kOnes[2 * Ladder::kSteps + 1] = {
+      1u << 0,    1u << 4,    1u << 8,    1u << 12,   1u << 16,   1u << 20,   1u << 24,   1u << 28, 1ull << 32,
+      1ull << 36, 1ull << 40, 1ull << 44, 1ull << 48, 1ull << 52, 1ull << 56, 1ull << 60, 0};
+  // 1 << 4 * rank, or 0 for rank 16: a one for the rank's counter among sixteen of four bits.
+  COVN_MEMBER_INLINE U64 one_at(F64 difference) const {
+    F64 magnitude;
+    for (size_t i = 0; i < F64::lanes; i++) magnitude.v[i] = difference.v[i] < 0.0 ? -difference.v[i] : difference.v[i];
+    U64 one = set_u64(0);
+    for (size_t k = 0; k < steps; k++) {
+      for (size_t i = 0; i < F64::lanes; i++) one.v[i] += magnitude.v[i] >= thresholds[k];
+    }
+    for (size_t i = 0; i < F64::lanes; i++) {
+      one.v[i] = kOnes[difference.v[i] < 0.0 ? Ladder::kSteps - one.v[i] : Ladder::kSteps + one.v[i]];
+    }
+    return one;
+  }
+};

@@ -10,3 +10,18 @@ COVN_INLINE F32 load_padded(const T* p, size_t n) {
   return load(lane);
 }
 #endif
+
+COVN_INLINE F64 load64_padded(const double* p, size_t n) {
+  if (n >= F64::lanes) return load64(p);
+  double lane[F64::lanes];
+  for (size_t i = 0; i < F64::lanes; i++) lane[i] = i < n ? p[i] : -COVN_INFINITY;
+  return load64(lane);
+}
+
+COVN_INLINE uint64_t sum(U64 a) {
+  uint64_t lane[U64::lanes];
+  store(lane, a);
+  uint64_t total = 0;
+  for (uint64_t x : lane) total += x;
+  return total;
+}
