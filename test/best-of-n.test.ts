@@ -79,6 +79,42 @@ describe('passAtN and passHatN', () => {
     }
   });
 
+  it('are within 1e-12 of whole-number arithmetic over many problems, whatever the mix of n', () => {
+    const ns = [4, 1000, 1000, 200, 37];
+    const samples = Array.from({ length: 4000 }, (_, i) => ns[i % ns.length]!);
+    const correct = samples.map((n, i) => (i * i * 7919) % (n + 1));
+    const few = samples.map((_, i) => 1000 + i); // every problem has an n of its own
+    for (const [n, N] of [
+      [samples, 3],
+      [samples.map((_, i) => 500 * (1 + (i % 2))), 100],
+      [1000, 100],
+      [few, 20],
+    ] as const) {
+      const sizes = typeof n === 'number' ? samples.map(() => n) : n;
+      const right = correct.map((c, i) => Math.min(c, sizes[i]!));
+      const any = mean(right.map((c, i) => 1 - choiceRatio(sizes[i]! - c, sizes[i]!, N)));
+      const all = mean(right.map((c, i) => choiceRatio(c, sizes[i]!, N)));
+      for (const list of [right, Int32Array.from(right), Float64Array.from(right)]) {
+        const got = passAtN({ samples: n, correct: list }, N);
+        expect(Math.abs(got.value - any)).toBeLessThan(1e-12);
+        expect(got).toMatchObject({ method: 't', n: 4000 });
+        expect(Math.abs(passHatN({ samples: n, correct: list }, N).value - all)).toBeLessThan(1e-12);
+      }
+      // The interval is the one that the problems, one by one, give.
+      const rows = right.map((c, i) => 1 - choiceRatio(sizes[i]! - c, sizes[i]!, N));
+      const variance = rows.reduce((sum, x) => sum + (x - any) ** 2, 0) / (rows.length - 1) / rows.length;
+      const { lower, upper } = passAtN({ samples: n, correct: right }, N);
+      expect((upper - lower) / 2 / Math.sqrt(variance)).toBeCloseTo(1.9605, 3);
+      const clustered = passAtN({ samples: n, correct: right }, N, { clusters: rows.map((_, i) => i) });
+      expect(clustered.value).toBeCloseTo(any, 12);
+    }
+    // In order among thousands, the bad one is named.
+    expect(() => passAtN({ samples, correct: correct.with(3999, 38) }, 3)).toThrow('correct[3999]');
+    expect(() => passAtN({ samples: samples.with(2000, 2), correct: correct.with(2000, 0) }, 3)).toThrow(
+      'problem 2000',
+    );
+  });
+
   it('reproduce published figures', () => {
     const { correct } = mathAnswers();
     const pass = passAtN({ samples: 8, correct }, [1, 2, 4, 8]).map((e) => e.value);

@@ -1,7 +1,13 @@
 /** Pass@N and pass^N from recorded samples: unbiased, never extrapolated. */
 
 import { shapeError } from '../errors.ts';
-import { type Estimate, type MeanOptions, meanEstimate } from '../estimate/index.ts';
+import {
+  type Estimate,
+  type MeanOptions,
+  meanEstimate,
+  orderIsIrrelevant,
+  talliedMeanEstimate,
+} from '../estimate/index.ts';
 import { checkInteger, checkKnownKeys, checkNumberList, checkObject, type NumberList } from '../validate.ts';
 import { atEach, checkEnough, checkOptions, checkSizes } from './over.ts';
 
@@ -34,7 +40,9 @@ function logAvoid(n: number, marked: number, N: number): number {
   return sum;
 }
 
-function checkCounts(counts: SampleCounts): { n: (problem: number) => number; correct: NumberList } {
+type Samples = SampleCounts['samples'];
+
+function checkCounts(counts: SampleCounts): { samples: Samples; correct: NumberList; tallies: Tallies | undefined } {
   checkObject(counts, 'counts');
   checkKnownKeys(counts, ['samples', 'correct'], 'counts');
   const correct = checkNumberList(counts.correct, 'correct');
@@ -42,13 +50,88 @@ function checkCounts(counts: SampleCounts): { n: (problem: number) => number; co
   const { samples } = counts;
   if (typeof samples === 'number') {
     checkInteger(samples, 'samples', 1);
-  } else {
-    checkNumberList(samples, 'samples', correct.length);
-    for (let i = 0; i < correct.length; i++) checkInteger(samples[i], `samples[${i}]`, 1);
+    return { samples, correct, tallies: tallyEqual(samples, correct) };
   }
-  const n = (problem: number) => (typeof samples === 'number' ? samples : samples[problem]!);
-  for (let i = 0; i < correct.length; i++) checkInteger(correct[i], `correct[${i}]`, 0, n(i));
-  return { n, correct };
+  checkNumberList(samples, 'samples', correct.length);
+  for (let i = 0; i < correct.length; i++) {
+    const n = samples[i]!;
+    // Names are spelt out only for what is refused: a million strings would take longer than the estimate.
+    if (!(Number.isSafeInteger(n) && n >= 1)) checkInteger(n, `samples[${i}]`, 1);
+  }
+  return { samples, correct, tallies: tallyEach(samples, correct) };
+}
+
+/** Refuses an N above the samples of a problem, naming the first such problem. */
+function checkSamplesSuffice(sizes: readonly number[], samples: Samples): void {
+  if (typeof samples === 'number') {
+    checkEnough(sizes, samples, 0);
+    return;
+  }
+  const largest = sizes.reduce((a, b) => Math.max(a, b));
+  for (let i = 0; i < samples.length; i++) if (samples[i]! < largest) checkEnough(sizes, samples[i]!, i);
+}
+
+/** [n + 1] for each n: how many of its problems have c right responses. */
+type Tallies = ReadonlyMap<number, Float64Array>;
+
+/** Tallies longer than this would be mostly empty: each problem is then evaluated by itself. */
+const room = (problems: number) => 4 * problems + 4096;
+
+/** Checks the right responses of problems with n samples each, and tallies them. */
+function tallyEqual(n: number, correct: NumberList): Tallies | undefined {
+  const counts = n < room(correct.length) ? new Float64Array(n + 1) : undefined;
+  for (let i = 0; i < correct.length; i++) {
+    const c = correct[i]!;
+    if (!(c >= 0 && c <= n && Math.floor(c) === c)) checkInteger(c, `correct[${i}]`, 0, n);
+    if (counts !== undefined) counts[c]!++;
+  }
+  return counts && new Map([[n, counts]]);
+}
+
+/** The same for problems with numbers of samples of their own. */
+function tallyEach(samples: NumberList, correct: NumberList): Tallies | undefined {
+  const tallies = new Map<number, Float64Array>();
+  let left = room(correct.length);
+  let n = 0;
+  let counts: Float64Array = new Float64Array(1);
+  for (let i = 0; i < correct.length; i++) {
+    const c = correct[i]!;
+    if (!(c >= 0 && c <= samples[i]! && Math.floor(c) === c)) checkInteger(c, `correct[${i}]`, 0, samples[i]!);
+    if (left < 0) continue;
+    if (samples[i] !== n) {
+      n = samples[i]!;
+      let known = tallies.get(n);
+      if (known === undefined) {
+        left -= n + 1;
+        if (left < 0) continue;
+        known = new Float64Array(n + 1);
+        tallies.set(n, known);
+      }
+      counts = known;
+    }
+    counts[c]!++;
+  }
+  return left < 0 ? undefined : tallies;
+}
+
+type Value = (n: number, correct: number, N: number) => number;
+
+/** The value of every n and c that occurs, and how many problems have it; `tables` holds the values by n and c. */
+function distinctValues(tallies: Tallies, N: number, value: Value) {
+  const values: number[] = [];
+  const problems: number[] = [];
+  const tables = new Map<number, Float64Array>();
+  for (const [n, counts] of tallies) {
+    const table = new Float64Array(n + 1);
+    tables.set(n, table);
+    for (let c = 0; c <= n; c++) {
+      if (counts[c] === 0) continue;
+      table[c] = value(n, c, N);
+      values.push(table[c]!);
+      problems.push(counts[c]!);
+    }
+  }
+  return { values: Float64Array.from(values), problems: Float64Array.from(problems), tables };
 }
 
 function perProblem(
@@ -56,15 +139,25 @@ function perProblem(
   N: number | readonly number[],
   options: PassOptions,
   name: string,
-  value: (n: number, correct: number, N: number) => number,
+  value: Value,
 ): Estimate | Estimate[] {
   checkOptions(options);
-  const { n, correct } = checkCounts(counts);
+  const { samples, correct, tallies } = checkCounts(counts);
   const sizes = checkSizes(N);
-  for (let i = 0; i < correct.length; i++) checkEnough(sizes, n(i), i);
+  checkSamplesSuffice(sizes, samples);
+  const meanOptions = { ...options, range: [0, 1] } as const;
   return atEach(N, sizes, (size) => {
-    const values = Float64Array.from(correct, (c, i) => value(n(i), c, size));
-    return meanEstimate(values, { ...options, range: [0, 1] }, name);
+    const distinct = tallies && distinctValues(tallies, size, value);
+    if (distinct && orderIsIrrelevant(meanOptions, correct.length)) {
+      return talliedMeanEstimate(distinct.values, distinct.problems, meanOptions, name);
+    }
+    const values = new Float64Array(correct.length);
+    for (let i = 0; i < values.length; i++) {
+      const n = typeof samples === 'number' ? samples : samples[i]!;
+      const c = correct[i]!;
+      values[i] = distinct ? distinct.tables.get(n)![c]! : value(n, c, size);
+    }
+    return meanEstimate(values, meanOptions, name);
   });
 }
 

@@ -12,7 +12,15 @@ export {
   groupedRows,
   groupSums,
 } from './clusters.ts';
-export { infiniteEstimate, type MeanOptions, meanEstimate, tEstimate, undefinedEstimate } from './mean.ts';
+export {
+  infiniteEstimate,
+  type MeanOptions,
+  meanEstimate,
+  orderIsIrrelevant,
+  talliedMeanEstimate,
+  tEstimate,
+  undefinedEstimate,
+} from './mean.ts';
 export { PhiloxStream, philox } from './philox.ts';
 export {
   checkConfidence,

@@ -6,6 +6,9 @@ import { checkConfidence } from './proportion.ts';
 import { normalQuantile, studentQuantile } from './special.ts';
 import type { Estimate, EstimateOptions } from './types.ts';
 
+/** From this many independent values on, 'auto' is Student's t. */
+const LEAST_FOR_T = 30;
+
 /** Options of `meanEstimate`. */
 export interface MeanOptions extends EstimateOptions {
   /** 'auto' (default): 'bca' for fewer than 30 independent unweighted values, else 't' (with clusters: 'cluster-t'). */
@@ -71,11 +74,7 @@ export function infiniteEstimate(confidence: number, n: number): Estimate {
 export function meanEstimate(values: NumberList, options: MeanOptions = {}, name = 'values'): Estimate {
   const all = checkNumberList(values, name);
   if (all.length === 0) throw shapeError('at least 1 value', name, '0');
-  const confidence = checkConfidence(options.confidence);
-  const { method = 'auto', range, seed = 0 } = options;
-  if (!['auto', 't', 'bca'].includes(method)) throw typeError("'auto', 't' or 'bca'", 'method', method);
-  checkInteger(seed, 'seed', 0);
-  if (options.resamples !== undefined) checkInteger(options.resamples, 'resamples', 100, 2 ** 32);
+  const { confidence, method, range, seed } = checkMeanOptions(options);
   checkValues(all, range, name);
   const rows = checkDesign(all, options);
   const kept = rows?.values ?? all;
@@ -83,14 +82,10 @@ export function meanEstimate(values: NumberList, options: MeanOptions = {}, name
   const design = n > 1 ? rows : undefined;
   if (hasInfinite(kept)) return infiniteEstimate(confidence, n);
   const moments = design === undefined ? plainMoments(kept) : clusterMoments(design);
-  if (n === 1 || (range !== undefined && moments.error === 0)) {
-    if (range === undefined) return undefinedEstimate(moments.value, confidence);
-    const { value } = moments;
-    const point = { value, lower: value, upper: value, confidence, method: 'bounded', n };
-    return allowRare(point, moments.units, range);
-  }
+  const point = withoutSpread(moments, confidence, n, range);
+  if (point !== undefined) return point;
   let estimate: Estimate;
-  if (method === 'bca' || (method === 'auto' && design === undefined && n < 30)) {
+  if (method === 'bca' || (method === 'auto' && design === undefined && n < LEAST_FOR_T)) {
     const { totals, sizes } = design === undefined ? unitSizes(kept) : clusterTotals(design);
     const resamples = enoughResamples(options.resamples, confidence);
     const limits = bcaLimits(totals, sizes, { confidence, seed, resamples });
@@ -100,6 +95,51 @@ export function meanEstimate(values: NumberList, options: MeanOptions = {}, name
     estimate = tEstimate(moments.value, moments.error, moments.df, confidence, n, label);
   }
   return range === undefined ? estimate : allowRare(estimate, moments.units, range);
+}
+
+/** Whether the estimate from n values needs none but the values and how often each occurs. */
+export function orderIsIrrelevant({ method = 'auto', clusters, weights }: MeanOptions, n: number): boolean {
+  return clusters === undefined && weights === undefined && (method === 't' || (method === 'auto' && n >= LEAST_FOR_T));
+}
+
+/**
+ * {@link meanEstimate} where {@link orderIsIrrelevant}: of value values[k], finite, occurring counts[k] >= 1 times.
+ */
+export function talliedMeanEstimate(
+  values: Float64Array,
+  counts: Float64Array,
+  options: MeanOptions,
+  name: string,
+): Estimate {
+  const { confidence, range } = checkMeanOptions(options);
+  checkValues(values, range, name);
+  const moments = talliedMoments(values, counts);
+  const n = moments.units;
+  const point = withoutSpread(moments, confidence, n, range);
+  if (point !== undefined) return point;
+  const estimate = tEstimate(moments.value, moments.error, moments.df, confidence, n);
+  return range === undefined ? estimate : allowRare(estimate, n, range);
+}
+
+function checkMeanOptions(options: MeanOptions) {
+  const confidence = checkConfidence(options.confidence);
+  const { method = 'auto', range, seed = 0 } = options;
+  if (!['auto', 't', 'bca'].includes(method)) throw typeError("'auto', 't' or 'bca'", 'method', method);
+  checkInteger(seed, 'seed', 0);
+  if (options.resamples !== undefined) checkInteger(options.resamples, 'resamples', 100, 2 ** 32);
+  return { confidence, method, range, seed };
+}
+
+/** The estimate where one observation, or equal ones in a known range, leave no spread to measure. */
+function withoutSpread(
+  { value, error, units }: Moments,
+  confidence: number,
+  n: number,
+  range: readonly [number, number] | undefined,
+): Estimate | undefined {
+  if (range === undefined) return n === 1 ? undefinedEstimate(value, confidence) : undefined;
+  if (n > 1 && error !== 0) return undefined;
+  return allowRare({ value, lower: value, upper: value, confidence, method: 'bounded', n }, units, range);
 }
 
 /** The given number of resamples, checked against the confidence: each tail needs at least one of them. */
@@ -176,6 +216,21 @@ function plainMoments(values: NumberList): Moments {
   value += drift / n;
   let squares = 0;
   for (let i = 0; i < n; i++) squares += (values[i]! - value) ** 2;
+  return { value, error: Math.sqrt(squares / (n - 1) / n), df: n - 1, units: n };
+}
+
+function talliedMoments(values: Float64Array, counts: Float64Array): Moments {
+  let n = 0;
+  let value = 0;
+  for (let k = 0; k < values.length; k++) {
+    n += counts[k]!;
+    value += (values[k]! - value) * (counts[k]! / n);
+  }
+  let drift = 0;
+  for (let k = 0; k < values.length; k++) drift += counts[k]! * (values[k]! - value);
+  value += drift / n;
+  let squares = 0;
+  for (let k = 0; k < values.length; k++) squares += counts[k]! * (values[k]! - value) ** 2;
   return { value, error: Math.sqrt(squares / (n - 1) / n), df: n - 1, units: n };
 }
 
