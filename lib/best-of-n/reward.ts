@@ -54,6 +54,12 @@ function check(responses: RewardedResponses): Checked {
  * replaced by the mean of its ties: whichever of them are drawn, the one picked at random is any of them equally often.
  */
 function inOrder({ rewards, values }: Checked, start: number, end: number, ties: 'average' | 'first'): Float64Array {
+  if (values === rewards) {
+    // Equal rewards are equal values, so that the order among them is nobody's concern: no comparison function is needed.
+    const sorted = new Float64Array(end - start);
+    for (let i = 0; i < sorted.length; i++) sorted[i] = rewards[start + i]!;
+    return sorted.sort().reverse();
+  }
   const order = new Float64Array(end - start).map((_, i) => start + i);
   order.sort((a, b) => (rewards[a]! === rewards[b]! ? a - b : rewards[a]! < rewards[b]! ? 1 : -1));
   const sorted = order.map((row) => values[row]!);
