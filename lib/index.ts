@@ -31,6 +31,7 @@ export {
   scoreLogitsSync,
   sumTokens,
 } from './logprob/index.ts';
+export { type MachineLimits, type MachineOptions, machineLimits } from './machine/index.ts';
 export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';
 export {
   type PairwiseInput,

@@ -74,7 +74,7 @@ describe('imports go one way', () => {
     const order = [
       ['errors', 'validate'],
       ['estimate', 'native'],
-      ['logprob', 'coverage', 'tournament', 'best-of-n'],
+      ['logprob', 'coverage', 'tournament', 'best-of-n', 'machine'],
       ['io'],
       ['index'],
       ['cli'],

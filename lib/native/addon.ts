@@ -34,6 +34,8 @@ export interface Addon {
   sumTokens(request: object): NativeStatus | null;
   pairwiseCounts: StartJob;
   tournament: StartJob;
+  readMemory: StartJob;
+  multiplyAdd: StartJob;
 }
 
 // This file lies two folders below the package's root, as source (lib/native) and as built (dist/native).

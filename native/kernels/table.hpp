@@ -35,6 +35,10 @@ using CountPairsOnLadder = void (*)(const double* a, const double* b, size_t n, 
 
 // How many of n values are below +inf; NaN is not.
 using CountBelowInfinity = size_t (*)(const double* x, size_t n);
+// Reads n values and gives the largest, or 0.
+using ReadValues = float (*)(const float* values, size_t n);
+// steps * (chains of the target) multiply-adds of vectors; adds the floating-point operations to `operations`.
+using MultiplyAddChains = float (*)(size_t steps, float factor, float addend, uint64_t& operations);
 
 struct KernelTable {
   size_t lanes;
@@ -45,6 +49,8 @@ struct KernelTable {
   CountPairs count_pairs;
   CountPairsOnLadder count_pairs_on_ladder;
   CountBelowInfinity count_below_infinity;
+  ReadValues read_values[2];  // [1: with software prefetching]
+  MultiplyAddChains multiply_add;
 
   template <class T>
   const RowKernels<T>& rows() const;

@@ -59,5 +59,7 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/machine.inl.hpp"
+
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::emulated_avx512

@@ -21,5 +21,7 @@ namespace covn::emulated_neon {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/machine.inl.hpp"
+
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::emulated_neon

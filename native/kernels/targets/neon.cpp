@@ -20,6 +20,8 @@ namespace covn::neon {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/machine.inl.hpp"
+
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::neon
 

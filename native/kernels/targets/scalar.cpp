@@ -17,5 +17,7 @@ namespace covn::scalar {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/machine.inl.hpp"
+
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::scalar

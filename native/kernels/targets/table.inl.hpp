@@ -6,5 +6,15 @@ constexpr RowKernels<T> kRows = {
     {finish_rows<T, false>, finish_rows<T, true>},
 };
 extern const KernelTable kTable;
-const KernelTable kTable = {F32::lanes, kTableBits, kRows<float>, kRows<Float16>, kRows<BFloat16>,
-                            count_pairs,   count_pairs_on_ladder, count_below_infinity};
+const KernelTable kTable = {
+    F32::lanes,
+    kTableBits,
+    kRows<float>,
+    kRows<Float16>,
+    kRows<BFloat16>,
+    count_pairs,
+    count_pairs_on_ladder,
+    count_below_infinity,
+    {read_values<false>, read_values<true>},
+    multiply_add,
+};
