@@ -1,57 +1,143 @@
-// Log-probs of targets from f32 logits: every device against the loop one would write in plain JavaScript, in one run.
-// Benchmark.js decides how often to repeat. Prints gigabytes of logits a second and the ratio to plain JavaScript.
-//
-//   node bench/logprob.mjs [--vocab 32000] [--mib 256]
-import { parseArgs } from 'node:util';
-import Benchmark from 'benchmark';
-import { devices, scoreLogits } from '../dist/index.js';
+// scoreLogits: token log-probs of logits that are far larger than the caches, against reading them once.
+import { bytesOf, decodingTable, gaussians, targetsFor } from './data.mjs';
+import { runGroup } from './group.mjs';
+import * as plain from './peers/javascript.mjs';
 
-const { values } = parseArgs({ options: { vocab: { type: 'string' }, mib: { type: 'string' } } });
-const vocab = Number(values.vocab ?? 32000);
-const rows = Math.max(2, Math.floor((Number(values.mib ?? 256) * 2 ** 18) / vocab));
+const SUITE = 'logprob';
+// Enough for the rate of slow things.
+const FEW_BYTES = 2 ** 24;
 
-const logits = new Float32Array(new SharedArrayBuffer(4 * rows * vocab));
-for (let i = 0; i < logits.length; i++) logits[i] = 5 * Math.sin(i * 12.9898) * Math.cos(i * 78.233);
-const targets = Int32Array.from({ length: rows }, (_, row) => (row * 7919) % vocab);
+/** Logits of one dtype and deviation as rows of V: one memory serves every V. */
+function batch(values, dtype, sd, vocab, rowLimit) {
+  const rows = Math.max(1, Math.min(rowLimit ?? Number.POSITIVE_INFINITY, Math.floor(values.length / vocab)));
+  const logits = values.subarray(0, rows * vocab);
+  return {
+    logits,
+    dtype,
+    sd,
+    vocab,
+    rows,
+    targets: targetsFor(rows, vocab),
+    decode: dtype === 'f32' ? undefined : decodingTable(dtype),
+  };
+}
 
-function plainJavaScript() {
-  let total = 0;
+const bytes = ({ rows, vocab, dtype }) => rows * vocab * bytesOf(dtype);
+const part = (data, size) => {
+  const rows = Math.max(1, Math.min(data.rows, Math.floor(size / bytesOf(data.dtype) / data.vocab)));
+  return { ...data, rows, logits: data.logits.subarray(0, rows * data.vocab), targets: data.targets.subarray(0, rows) };
+};
+
+/** covn's entry of a group. Its last result is kept for the check. */
+function ours(bench, by, data, options = {}) {
+  const { logits, dtype, vocab, targets } = data;
+  const settings = { ownership: 'borrow', threads: bench.threads, signal: bench.signal, ...options };
+  const entry = { by, work: bytes(data), data };
+  entry.call = async () => {
+    entry.scores = await bench.covn.scoreLogits({ logits, dtype, vocab, targets }, settings);
+  };
+  return entry;
+}
+
+/** A few rows against double precision, so that nothing wrong is ever called fast. */
+function check({ by, data, scores }) {
+  const rows = Math.min(data.rows, 4);
+  const expected = plain.logProbs(data, rows, data.decode);
   for (let row = 0; row < rows; row++) {
-    const start = row * vocab;
-    let max = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < vocab; i++) max = Math.max(max, logits[start + i]);
-    let sum = 0;
-    for (let i = 0; i < vocab; i++) sum += Math.exp(logits[start + i] - max);
-    total += logits[start + targets[row]] - max - Math.log(sum);
-  }
-  return total;
-}
-
-const suite = new Benchmark.Suite();
-suite.add('plain JavaScript', plainJavaScript, { minSamples: 3 });
-for (const { name, available } of devices()) {
-  if (!available) continue;
-  for (const threads of [1, 2]) {
-    suite.add(
-      `covn ${name}, ${threads} thread${threads > 1 ? 's' : ''}`,
-      (deferred) => {
-        const options = { device: name, threads, ownership: 'borrow', outputs: { token: false } };
-        scoreLogits({ logits, vocab, targets }, options).then(() => deferred.resolve());
-      },
-      { defer: true, minSamples: 5 },
-    );
+    const error = Math.abs(scores.token[row] - expected[row]);
+    // The bound on the log-prob, and its rounding to float.
+    if (!(error <= 4e-6 + 1.2e-7 * Math.abs(expected[row]))) {
+      throw new Error(
+        `${by}: the log-prob of row ${row} is ${scores.token[row]}, in double precision ${expected[row]}`,
+      );
+    }
   }
 }
 
-console.log(`| ${rows} rows, V = ${vocab}, f32 | GB/s | ratio |\n|---|---|---|`);
-let baseline;
-suite.on('cycle', ({ target }) => {
-  const rate = (4 * rows * vocab * target.hz) / 1e9;
-  baseline ??= rate;
-  console.log(`| ${target.name} | ${rate.toFixed(2)} | ${(rate / baseline).toFixed(1)} |`);
-});
-suite.on('error', ({ target }) => {
-  console.error(target.error);
-  process.exitCode = 1;
-});
-suite.run({ async: true });
+async function group(bench, name, entries, data, peers = []) {
+  const spec = { suite: SUITE, case: name, unit: 'GB/s', limit: 'read', memory: data.logits.buffer };
+  await runGroup(bench, { ...spec, ours: entries, peers, check: () => entries.forEach(check) });
+}
+
+function peersOf(bench, data) {
+  const few = part(data, FEW_BYTES);
+  const script = { by: 'plain JavaScript', work: bytes(few), sync: true };
+  script.call = () => plain.logProbs(few, few.rows, few.decode);
+  return [script, ...bench.peers.entries(SUITE, data, bench.effort)];
+}
+
+/** Each storage format and vocabulary: covn at its best, and every peer. */
+async function sizes(bench, values, dtype, vocab) {
+  const data = batch(values, dtype, 5, vocab, bench.sizes.rows);
+  const name = `${dtype}, V = ${vocab}, ${data.rows} rows`;
+  await group(bench, name, [ours(bench, `covn ${bench.device}`, data)], data, peersOf(bench, data));
+}
+
+async function outputs(bench, data, name) {
+  const all = { outputs: { token: true, logZ: true, entropy: true, rank: true } };
+  const entries = [ours(bench, 'token alone', data), ours(bench, 'token, logZ, entropy, rank', data, all)];
+  await group(bench, `outputs, ${name}`, entries, data);
+}
+
+async function deviations(bench, values, data, name) {
+  const wide = batch(gaussians(values.length, data.dtype, 30), data.dtype, 30, data.vocab, bench.sizes.rows);
+  const entries = [ours(bench, 'standard deviation 5', data), ours(bench, 'standard deviation 30', wide)];
+  await group(bench, `deviation, ${name}`, entries, data);
+}
+
+async function devices(bench, data, name) {
+  const found = bench.covn
+    .devices()
+    .filter(({ available }) => available)
+    .map(({ name }) => name)
+    .reverse();
+  const entries = found.map((device) =>
+    ours(bench, `covn ${device}`, device === 'scalar' ? part(data, FEW_BYTES) : data, { device }),
+  );
+  await group(bench, `devices, ${name}`, entries, data);
+}
+
+/** One short response, as a server scores it: what a call costs. */
+async function smallCall(bench) {
+  const vocab = 64;
+  const rows = 32;
+  const data = { ...batch(gaussians(rows * vocab, 'f32', 5), 'f32', 5, vocab), rows };
+  const { logits, targets } = data;
+  const options = { outputs: { token: false } };
+  let total;
+  const mine = { by: `covn ${bench.device}, scoreLogitsSync`, work: 1e3, sync: true };
+  mine.call = () => {
+    total = bench.covn.scoreLogitsSync({ logits, vocab, targets }, options).sequence[0];
+  };
+  const script = { by: 'plain JavaScript', work: 1e3, sync: true };
+  script.call = () => plain.logProbs(data, rows).reduce((sum, token) => sum + token, 0);
+  const spec = { suite: SUITE, case: 'one response of 32 tokens, V = 64', unit: 'million calls/s' };
+  await runGroup(bench, {
+    ...spec,
+    ours: [mine],
+    peers: [script],
+    check: () => {
+      if (!(Math.abs(total - script.call()) <= 1e-4)) throw new Error(`${mine.by}: ${total} is not ${script.call()}`);
+    },
+  });
+}
+
+export async function logprob(bench) {
+  const { quick } = bench;
+  const mib = bench.sizes.mib ?? (quick ? 64 : 1024);
+  const dtypes = bench.sizes.dtypes ?? (quick ? ['f32', 'bf16'] : ['f32', 'bf16', 'f16']);
+  const vocabs = bench.sizes.vocabs ?? (quick ? [32000, 32] : [32000, 128256, 262144, 512, 32]);
+  const large = Math.max(...vocabs.slice(0, 2));
+  for (const dtype of dtypes) {
+    const count = Math.max((mib * 2 ** 20) / bytesOf(dtype), ...vocabs);
+    const values = gaussians(count, dtype, 5);
+    for (const vocab of vocabs) await sizes(bench, values, dtype, vocab);
+    if (dtype !== dtypes[0]) continue;
+    const data = batch(values, dtype, 5, large, bench.sizes.rows);
+    const name = `${dtype}, V = ${large}, ${data.rows} rows`;
+    await outputs(bench, data, name);
+    await deviations(bench, values, data, name);
+    await devices(bench, data, name);
+  }
+  await smallCall(bench);
+}

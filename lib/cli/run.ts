@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { FormatError, placeText, printable } from '../io/index.ts';
+import { addBench } from './commands/bench.ts';
 import { addBestOfN } from './commands/best-of-n.ts';
 import { addCoverage } from './commands/coverage.ts';
 import { addDemo } from './commands/demo.ts';
@@ -71,6 +72,7 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   addCoverage(program, context);
   addTournament(program, context);
   addBestOfN(program, context);
+  addBench(program, context);
   addDoctor(program, context, (exit) => {
     code = exit;
   });

@@ -1,0 +1,78 @@
+// The benchmark: suites, one a domain word, which time covn through its public functions, beside its peers and the limits
+// of the machine. `covn bench` and `npm run bench` are its command line.
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { bestOfN } from './best-of-n.mjs';
+import { hidden } from './hidden.mjs';
+import { logprob } from './logprob.mjs';
+import { machine } from './machine.mjs';
+import { pair } from './pair.mjs';
+import { findPeers, noPeers } from './peers/index.mjs';
+import { groupTable, heading } from './report.mjs';
+import { tournament } from './tournament.mjs';
+
+const suites = { machine, logprob, hidden, pair, tournament, 'best-of-n': bestOfN };
+export const suiteNames = Object.keys(suites);
+
+// How long each thing is timed: seconds and samples of Benchmark.js in each of so many rounds.
+const thorough = { rounds: 3, effort: { seconds: 0.25, samples: 3 } };
+const hasty = { rounds: 1, effort: { seconds: 0.05, samples: 2 } };
+
+function describeMachine({ covn, version, threads, peers }, limits) {
+  return {
+    covn: version,
+    node: process.versions.node,
+    platform: `${type()} ${release()} ${process.arch}`,
+    processor: cpus()[0]?.model.trim() ?? 'unknown processor',
+    processors: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    device: limits.device,
+    devices: covn
+      .devices()
+      .filter(({ available }) => available)
+      .map(({ name }) => name),
+    threads,
+    peers: peers.versions,
+  };
+}
+
+/**
+ * Runs suites.
+ *
+ * @param options covn: the library's exports; version; command: as typed, for the report; names: suites, in order;
+ *   threads; dtypes, vocabs, rows, mib: sizes, each with the suite's own default; peers: whether to time other packages;
+ *   quick; signal; step(label): what is being timed; print(text): a piece of the report, Markdown
+ * @returns { machine, command, results }
+ */
+export async function runBench(options) {
+  const { covn, command, names, quick, signal, step, print } = options;
+  const limits = await covn.machineLimits({
+    bytes: 2 ** 20,
+    repeats: 1,
+    ...(options.threads && { threads: options.threads }),
+  });
+  const peers = options.peers ? await findPeers(limits.threads) : noPeers;
+  const results = [];
+  const bench = {
+    ...(quick ? hasty : thorough),
+    ...{ covn, quick, signal, peers },
+    threads: limits.threads,
+    device: limits.device,
+    sizes: { dtypes: options.dtypes, vocabs: options.vocabs, rows: options.rows, mib: options.mib },
+    step: (label) => {
+      signal?.throwIfAborted();
+      step(label);
+    },
+    add: (records) => {
+      results.push(...records);
+      print(`\n${groupTable(records)}\n`);
+    },
+  };
+  const about = { machine: describeMachine({ ...options, threads: limits.threads, peers }, limits), command };
+  try {
+    print(`${heading(about)}\n`);
+    for (const name of names) await suites[name](bench);
+  } finally {
+    await peers.close();
+  }
+  return { ...about, results };
+}

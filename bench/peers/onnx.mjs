@@ -1,0 +1,113 @@
+// onnxruntime-node: LogSoftmax and GatherElements in one graph, in chunks of rows, of which the best size counts: small
+// chunks keep the log-softmax, which is as large as the logits, in the cache.
+import { median, timeAsync } from '../measure.mjs';
+import { logProbs } from './javascript.mjs';
+
+const varint = (value) => {
+  const bytes = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return [...bytes, rest];
+    bytes.push((rest % 128) | 128);
+  }
+};
+// Fields of protocol buffers: an integer; bytes, a text or a nested message.
+const integer = (field, value) => [...varint(field << 3), ...varint(value)];
+const nested = (field, value) => {
+  const bytes = typeof value === 'string' ? [...Buffer.from(value)] : value.flat();
+  return [...varint((field << 3) | 2), ...varint(bytes.length), ...bytes];
+};
+
+// Field numbers and element types of onnx.proto.
+const FLOAT = 1;
+const INT64 = 7;
+const INT = 2;
+const MINUS_ONE = [...Array(9).fill(255), 1]; // a negative int64 is ten bytes
+const axis = (value) => nested(5, [nested(1, 'axis'), [...varint(3 << 3), ...value], integer(20, INT)]);
+const node = (type, inputs, output, axisValue) =>
+  nested(1, [...inputs.map((name) => nested(1, name)), nested(2, output), nested(4, type), axis(axisValue)]);
+const value = (field, name, type, dims) => {
+  const shape = nested(
+    2,
+    dims.map((dim) => nested(1, nested(2, dim))),
+  );
+  return nested(field, [nested(1, name), nested(2, nested(1, [integer(1, type), shape]))]);
+};
+
+function logSoftmaxModel() {
+  const graph = [
+    node('LogSoftmax', ['logits'], 'all', MINUS_ONE),
+    node('GatherElements', ['all', 'targets'], 'token', [1]),
+    nested(2, 'logprob'),
+    value(11, 'logits', FLOAT, ['rows', 'vocab']),
+    value(11, 'targets', INT64, ['rows', 'one']),
+    value(12, 'token', FLOAT, ['rows', 'one']),
+  ];
+  const opset = nested(8, [nested(1, ''), integer(2, 13)]);
+  return Uint8Array.from([integer(1, 8), nested(7, graph), opset].flat());
+}
+
+/** Chunks of rows to try; rows are counted as if V were at least 32000, so that short rows come in larger chunks. */
+const chunkings = (rows, vocab) => {
+  const scale = Math.max(1, Math.round(32000 / vocab));
+  return [...[8, 32, 128].map((chunk) => chunk * scale).filter((chunk) => chunk < rows), rows];
+};
+
+/** That the graph computes what it is timed for. */
+async function check(session, feed, logits, targets, vocab) {
+  const { token } = await session.run(feed);
+  const [expected] = logProbs({ logits, targets, vocab }, 1);
+  if (!(Math.abs(token.data[0] - expected) <= 1e-2)) throw new Error(`log-prob ${token.data[0]} is not ${expected}`);
+}
+
+async function bestChunking(ort, session, { logits, targets, vocab, rows }, effort) {
+  const plain = logits.slice(); // it takes no shared memory
+  const ids = BigInt64Array.from(targets.subarray(0, rows), BigInt);
+  let best;
+  for (const chunk of chunkings(rows, vocab)) {
+    // Tensors are made once: they are views of the same memory.
+    const feeds = [];
+    for (let begin = 0; begin < rows; begin += chunk) {
+      const n = Math.min(chunk, rows - begin);
+      feeds.push({
+        logits: new ort.Tensor('float32', plain.subarray(begin * vocab, (begin + n) * vocab), [n, vocab]),
+        targets: new ort.Tensor('int64', ids.subarray(begin, begin + n), [n, 1]),
+      });
+    }
+    const call = async () => {
+      for (const feed of feeds) await session.run(feed);
+    };
+    await check(session, feeds[0], logits, targets, vocab);
+    const seconds = await timeAsync(call, { ...effort, samples: 2 });
+    if (!best || median(seconds) < median(best.seconds)) best = { chunk, seconds };
+  }
+  return best;
+}
+
+export function openOnnx(require, threads) {
+  const by = 'onnxruntime-node';
+  let ort;
+  try {
+    ort = require('onnxruntime-node');
+  } catch {
+    return { versions: [], logprob: () => [{ by, missing: 'not installed' }] };
+  }
+  const version = ort.env.versions.node;
+  const measure = async (data, effort) => {
+    const options = { intraOpNumThreads: threads, interOpNumThreads: 1, executionProviders: ['cpu'] };
+    const session = await ort.InferenceSession.create(logSoftmaxModel(), options);
+    try {
+      const { chunk, seconds } = await bestChunking(ort, session, data, effort);
+      const how = chunk === data.rows ? 'whole' : `chunks of ${chunk} rows`;
+      return [{ by: `${by} ${version}, LogSoftmax, ${how}`, work: 4 * data.rows * data.vocab, seconds }];
+    } finally {
+      await session.release();
+    }
+  };
+  return {
+    versions: [`${by} ${version}`],
+    logprob: (data, effort) =>
+      data.dtype === 'f32'
+        ? [{ by, measure: () => measure(data, effort) }]
+        : [{ by, missing: `no ${data.dtype} LogSoftmax on processors` }],
+  };
+}
