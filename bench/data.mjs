@@ -81,4 +81,8 @@ export function gaussians(count, dtype, sd, buffer, offset = 0) {
 }
 
 /** Target ids that visit the whole vocabulary. */
-export const targetsFor = (rows, vocab) => Int32Array.from({ length: rows }, (_, row) => (row * 7919) % vocab);
+export function targetsFor(rows, vocab) {
+  const targets = new Int32Array(rows);
+  for (let row = 0; row < rows; row++) targets[row] = (row * 7919) % vocab;
+  return targets;
+}

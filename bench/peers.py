@@ -16,11 +16,13 @@ except ImportError:
 
 POOL = 1_000_003
 NUMPY_BYTES = 1 << 26  # numpy is slow enough that a part shows its rate
+ONCE = {"samples": 1, "seconds": 0}
 
 
-def timed(call, request):
+def timed(call, request, warm=True):
     """Seconds of each call, after one that is not counted."""
-    call()
+    if warm:
+        call()
     seconds = []
     began = time.perf_counter()
     while len(seconds) < request["samples"] or time.perf_counter() - began < request["seconds"]:
@@ -104,7 +106,7 @@ def affordable_rows(request):
     """As many rows as the product does in a few seconds: without an optimised BLAS it is a hundred times slower."""
     rows, width, vocab = request["rows"], request["width"], min(request["vocab"], 4096)
     hidden, weight = (tensor(n * width, 1.0, request["dtype"], (n, width)) for n in (rows, vocab))
-    seconds = timed(lambda: torch.matmul(hidden, weight.t()), {"samples": 1, "seconds": 0})[0]
+    seconds = timed(lambda: torch.matmul(hidden, weight.t()), ONCE)[0]
     return max(1, min(rows, int(rows * 4.0 / (seconds * request["vocab"] / vocab))))
 
 
@@ -135,10 +137,9 @@ def tournament_data(request):
 def best_block(count_with, responses, request):
     """The seconds of the best of several block sizes, and that size."""
     blocks = [b for b in (500, 2000, 8000) if b < responses] or [responses]
-    once = {"samples": 1, "seconds": 0}
-    results = [(timed(lambda block=block: count_with(block), once), block) for block in blocks]
+    results = [(timed(lambda block=block: count_with(block), ONCE, warm=False), block) for block in blocks]
     block = min(results)[1]
-    return timed(lambda: count_with(block), {**request, "samples": 2}), block
+    return timed(lambda: count_with(block), request, warm=False), block
 
 
 def numpy_tournament(request):
@@ -157,7 +158,7 @@ def numpy_tournament(request):
 
     work = models * models * responses
     seconds, block = best_block(call, responses, request)
-    whole = timed(lambda: call(responses), {"samples": 1, "seconds": 0})
+    whole = timed(lambda: call(responses), ONCE, warm=False)
     return [
         {"by": f"numpy {np.__version__}, blocks of {block} responses", "work": work, "seconds": seconds},
         {"by": f"numpy {np.__version__}, whole rows", "work": work, "seconds": whole},

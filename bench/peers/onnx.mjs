@@ -61,7 +61,8 @@ async function check(session, feed, logits, targets, vocab) {
 
 async function bestChunking(ort, session, { logits, targets, vocab, rows }, effort) {
   const plain = logits.slice(); // it takes no shared memory
-  const ids = BigInt64Array.from(targets.subarray(0, rows), BigInt);
+  const ids = new BigInt64Array(rows);
+  for (let row = 0; row < rows; row++) ids[row] = BigInt(targets[row]);
   let best;
   for (const chunk of chunkings(rows, vocab)) {
     // Tensors are made once: they are views of the same memory.
