@@ -2,8 +2,8 @@
 //
 //   node bench/compare.mjs BEFORE.json AFTER.json [--flag 5]
 //
-// Rates are compared as fractions of the machine's limit where both runs have that, since machines drift; otherwise as
-// they are. Differences beyond --flag percent are marked. Exit codes: 0 done, 1 a file cannot be read, 2 wrong usage.
+// Machines drift, so rates are compared as they are and as fractions of the machine's limit; a difference is marked where
+// both, or the one there is, are beyond --flag percent. Exit codes: 0 done, 1 a file cannot be read, 2 wrong usage.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { aligned, digits } from './report.mjs';
@@ -31,13 +31,19 @@ function read(file) {
   }
 }
 
-// Versions of peers change their names, not what they are.
 const key = ({ suite, case: name, by, metric }) => [suite, name, by, metric].join('\n');
 
-/** After as a multiple of before; below 1 is slower, or for sizes smaller. */
-function ratio(before, after) {
-  const comparable = before.ofLimit !== undefined && after.ofLimit !== undefined;
-  return comparable ? after.ofLimit / before.ofLimit : after.value / before.value;
+/** After as a multiple of before: of the value, and of its fraction of the machine's limit where both have one. */
+function changes(before, after) {
+  const ofLimit = before.ofLimit && after.ofLimit && after.ofLimit / before.ofLimit;
+  return [after.value / before.value, ...(ofLimit ? [ofLimit] : [])];
+}
+
+/** What is marked: a change that every way of looking at it shows. */
+function mark(ratios, percent) {
+  if (ratios.every((ratio) => ratio > 1 + percent / 100)) return 'more';
+  if (ratios.every((ratio) => ratio < 1 - percent / 100)) return 'LESS';
+  return '';
 }
 
 function compare(before, after, percent) {
@@ -49,15 +55,15 @@ function compare(before, after, percent) {
     later.delete(key(a));
     const name = `${a.suite}: ${a.case}, ${a.by}`;
     if (!b) {
-      rows.push([name, digits(a.value), '', a.unit, '', 'only before']);
+      rows.push([name, digits(a.value), '', a.unit, '', '', 'only before']);
       continue;
     }
-    const change = ratio(a, b);
-    const mark = Math.abs(change - 1) * 100 <= percent ? '' : change > 1 ? 'more' : 'LESS';
-    rows.push([name, digits(a.value), digits(b.value), a.unit, change.toFixed(3), mark]);
+    const ratios = changes(a, b);
+    const [value, ofLimit] = ratios.map((ratio) => ratio.toFixed(3));
+    rows.push([name, digits(a.value), digits(b.value), a.unit, value, ofLimit ?? '', mark(ratios, percent)]);
   }
   for (const b of later.values()) {
-    rows.push([`${b.suite}: ${b.case}, ${b.by}`, '', digits(b.value), b.unit, '', 'only after']);
+    rows.push([`${b.suite}: ${b.case}, ${b.by}`, '', digits(b.value), b.unit, '', '', 'only after']);
   }
   return rows;
 }
@@ -72,5 +78,5 @@ for (const [name, { machine, command }] of Object.entries({ before, after })) {
 const sameMachine =
   before.machine.processor === after.machine.processor && before.machine.threads === after.machine.threads;
 if (!sameMachine) console.log('The runs are of different machines or threads.');
-const header = ['', 'before', 'after', '', 'after / before', `beyond ${percent} %`];
+const header = ['', 'before', 'after', '', 'after / before', 'of limit', `beyond ${percent} %`];
 console.log(`\n${aligned([header, ...compare(before, after, percent)])}`);

@@ -25,7 +25,8 @@ async function limitNow({ covn, threads, signal }, { limit, memory }) {
  * @param bench the run: covn, threads, effort, rounds, signal, step(label), add(records)
  * @param spec suite, case; unit of `work` / 1e9 a second; limit: 'read' | 'fma' | undefined; memory: what the limit reads;
  *   ours: [{ by, work, call }] with call returning a promise, or sync: true;
- *   peers: [{ by, work, call, sync? } or { by, measure }] where measure resolves to [{ by, work, seconds } or Missing]
+ *   peers: [{ by, work, call, sync? } or { by, measure }] where measure resolves to [{ by, how?, work, seconds } or
+ *   Missing]. `by` is the same in every run; `how` has versions and what was found to be fastest
  */
 export async function runGroup(bench, spec) {
   const limits = [];
@@ -65,7 +66,7 @@ function records({ suite, case: name, unit, limit }, entries, limits) {
   const rate = ({ work, seconds }) => work / median(seconds) / 1e9;
   const first = rate(entries[0]);
   return entries.map((entry) => {
-    const common = { suite, case: name, by: entry.by };
+    const common = { suite, case: name, by: entry.by, ...(entry.how && { how: entry.how }) };
     if (entry.missing) return { ...common, status: entry.missing };
     const value = rate(entry);
     return {

@@ -1,6 +1,6 @@
 // The benchmark: suites, one a domain word, which time covn through its public functions, beside its peers and the limits
 // of the machine. `covn bench` and `npm run bench` are its command line.
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, totalmem, type } from 'node:os';
 import { bestOfN } from './best-of-n.mjs';
 import { hidden } from './hidden.mjs';
 import { logprob } from './logprob.mjs';
@@ -19,9 +19,10 @@ const hasty = { rounds: 1, effort: { seconds: 0.05, samples: 2 } };
 
 function describeMachine({ covn, version, threads, peers }, limits) {
   return {
+    date: new Date().toISOString().slice(0, 10),
     covn: version,
     node: process.versions.node,
-    platform: `${type()} ${release()} ${process.arch}`,
+    platform: `${type()} ${process.arch}`,
     processor: cpus()[0]?.model.trim() ?? 'unknown processor',
     processors: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),

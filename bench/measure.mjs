@@ -31,5 +31,6 @@ export function timeAsync(call, { seconds, samples }) {
 
 export function median(values) {
   const sorted = Float64Array.from(values).sort();
-  return sorted[sorted.length >> 1];
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

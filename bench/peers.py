@@ -1,5 +1,5 @@
 """numpy and PyTorch, timed at the work of covn's suites. One JSON request a line in, one JSON reply a line out: a list of
-{"by", "work", "seconds"} or {"by", "missing"}. Each peer in its fastest form known: blocks that fit the cache, memory
+{"by", "how", "work", "seconds"} or {"by", "missing"}. Each peer in its fastest form known: blocks that fit the cache, memory
 allocated beforehand."""
 
 import json
@@ -66,8 +66,8 @@ def torch_logprob(request):
             all_.gather(1, targets[begin : begin + block])
 
     seconds = timed(call, request)
-    by = f"torch {torch.__version__}, log_softmax, chunks of {block} rows"
-    return [{"by": by, "work": rows * vocab * x.element_size(), "seconds": seconds}]
+    how = f"{torch.__version__}, log_softmax, chunks of {block} rows"
+    return [{"by": "torch", "how": how, "work": rows * vocab * x.element_size(), "seconds": seconds}]
 
 
 def numpy_logprob(request):
@@ -98,8 +98,8 @@ def numpy_logprob(request):
             token[begin : begin + block] = chosen - np.log(shifted.sum(1))
 
     seconds = timed(call, request)
-    by = f"numpy {np.__version__}, blocks of {block} rows"
-    return [{"by": by, "work": rows * vocab * size, "seconds": seconds}]
+    how = f"{np.__version__}, blocks of {block} rows"
+    return [{"by": "numpy", "how": how, "work": rows * vocab * size, "seconds": seconds}]
 
 
 def affordable_rows(request):
@@ -124,8 +124,8 @@ def torch_hidden(request):
         torch.ops.aten._log_softmax.out(logits, -1, False, out=all_)
         all_.gather(1, targets)
 
-    by = f"torch {torch.__version__} {dtype}, matmul + log_softmax, {rows} rows"
-    return [{"by": by, "work": 2 * rows * width * vocab, "seconds": timed(call, request)}]
+    how = f"{torch.__version__}, matmul + log_softmax, {rows} rows"
+    return [{"by": f"torch {dtype}", "how": how, "work": 2 * rows * width * vocab, "seconds": timed(call, request)}]
 
 
 def tournament_data(request):
@@ -160,8 +160,8 @@ def numpy_tournament(request):
     seconds, block = best_block(call, responses, request)
     whole = timed(lambda: call(responses), ONCE, warm=False)
     return [
-        {"by": f"numpy {np.__version__}, blocks of {block} responses", "work": work, "seconds": seconds},
-        {"by": f"numpy {np.__version__}, whole rows", "work": work, "seconds": whole},
+        {"by": "numpy by blocks", "how": f"{np.__version__}, {block} responses", "work": work, "seconds": seconds},
+        {"by": "numpy by rows", "how": np.__version__, "work": work, "seconds": whole},
     ]
 
 
@@ -180,8 +180,8 @@ def torch_tournament(request):
                     counts[k, i] += (difference >= threshold).sum(1)
 
     seconds, block = best_block(call, responses, request)
-    by = f"torch {torch.__version__}, blocks of {block} responses"
-    return [{"by": by, "work": models * models * responses, "seconds": seconds}]
+    how = f"{torch.__version__}, blocks of {block} responses"
+    return [{"by": "torch", "how": how, "work": models * models * responses, "seconds": seconds}]
 
 
 def numpy_best_of_n(request):
@@ -193,8 +193,8 @@ def numpy_best_of_n(request):
     def published():
         return np.mean([1.0 if n - c < size else 1.0 - np.prod(1.0 - size / np.arange(n - c + 1, n + 1)) for c in few])
 
-    by = f"numpy {np.__version__}, HumanEval's estimator"
-    results = [{"by": by, "work": 1e3 * len(few), "seconds": timed(published, request)}]
+    how = f"{np.__version__}, HumanEval's estimator"
+    results = [{"by": "numpy", "how": how, "work": 1e3 * len(few), "seconds": timed(published, request)}]
     try:
         import scipy
         from scipy.special import gammaln
@@ -207,8 +207,8 @@ def numpy_best_of_n(request):
         avoid = gammaln(enough + 1) - gammaln(enough - size + 1) - gammaln(n + 1) + gammaln(n - size + 1)
         return np.mean(np.where(left >= size, -np.expm1(avoid), 1.0))
 
-    by = f"scipy {scipy.__version__}, gammaln"
-    return results + [{"by": by, "work": 1e3 * problems, "seconds": timed(whole_arrays, request)}]
+    how = f"{scipy.__version__}, gammaln"
+    return results + [{"by": "scipy", "how": how, "work": 1e3 * problems, "seconds": timed(whole_arrays, request)}]
 
 
 PEERS = {

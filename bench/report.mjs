@@ -21,7 +21,10 @@ export function groupTable(records) {
   if (limit) header.push(`of ${limit} (${digits(limitValue)} ${unit})`);
   if (hasRatio) header.push('first row / this');
   const rows = records.map((record) => {
-    const cells = [record.by, record.status === 'measured' ? digits(record.value) : record.status];
+    const cells = [
+      record.how ? `${record.by} ${record.how}` : record.by,
+      record.status === 'measured' ? digits(record.value) : record.status,
+    ];
     if (limit) cells.push(record.ofLimit === undefined ? '' : record.ofLimit.toFixed(3));
     if (hasRatio) cells.push(record.timesAsFast === undefined ? '' : times(record.timesAsFast));
     return cells;
@@ -31,11 +34,11 @@ export function groupTable(records) {
 
 /** What ran where: the head of every report. */
 export function heading({ machine, command }) {
-  const { processor, processors, memoryGiB, platform, node, covn, device, threads, peers } = machine;
+  const { date, processor, processors, memoryGiB, platform, node, covn, device, threads, peers } = machine;
   return [
     `    ${command}`,
     '',
-    `covn ${covn} (${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}), Node ${node}, ${platform}.`,
+    `covn ${covn} (${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}), Node ${node}, ${platform}, ${date}.`,
     `${processor}, ${processors} ${processors === 1 ? 'processor' : 'processors'}, ${memoryGiB} GiB.`,
     `Peers: ${peers.length > 0 ? peers.join(', ') : 'plain JavaScript only'}.`,
   ].join('\n');

@@ -15,7 +15,19 @@ try {
   writeFileSync(path.join(folder, 'package.json'), '{ "name": "user", "private": true, "type": "module" }\n');
   run('npm', ['install', '--offline', `./covn-${version}.tgz`]);
   run('npx', ['--offline', 'covn', 'doctor', '--json']);
-  run('npx', ['--offline', 'covn', 'bench', '--quick', '--no-peers', '--json', '--mib', '1', '--rows', '10', 'best-of-n']);
+  run('npx', [
+    '--offline',
+    'covn',
+    'bench',
+    '--quick',
+    '--no-peers',
+    '--json',
+    '--mib',
+    '1',
+    '--rows',
+    '10',
+    'best-of-n',
+  ]);
   const demo = JSON.parse(run('npx', ['--offline', 'covn', 'demo', '--json']));
   const script = `
     import { scoreLogits } from 'covn';

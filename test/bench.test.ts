@@ -75,11 +75,11 @@ describe('covn bench', () => {
     const document = (value: number, ofLimit: number) =>
       file(JSON.stringify({ machine, command: 'covn bench', results: [{ ...result, value, ofLimit }] }));
     const node = promisify(execFile);
-    // Twice the rate of a machine twice as fast is no difference.
+    // Twice the rate on a machine twice as fast is no difference.
     const same = await node(process.execPath, [compare, document(10, 0.5), document(20, 0.5)]);
-    expect(same.stdout).toMatch(/\| s: c, covn \| +10.0 \| +20.0 \| GB\/s \| +1.000 \| +\|/);
-    const slower = await node(process.execPath, [compare, document(10, 0.5), document(10, 0.4)]);
-    expect(slower.stdout).toMatch(/0\.800 \| +LESS/);
+    expect(same.stdout).toMatch(/\| s: c, covn \| +10.0 \| +20.0 \| GB\/s \| +2.000 \| +1.000 \| +\|/);
+    const slower = await node(process.execPath, [compare, document(10, 0.5), document(9, 0.4)]);
+    expect(slower.stdout).toMatch(/0\.900 \| +0\.800 \| +LESS/);
     await expect(node(process.execPath, [compare, document(1, 1)])).rejects.toMatchObject({ code: 2 });
     await expect(node(process.execPath, [compare, document(1, 1), file('{}')])).rejects.toMatchObject({ code: 1 });
   });

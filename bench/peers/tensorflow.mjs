@@ -31,7 +31,7 @@ export async function openTensorFlow(require, threads) {
       token.dispose();
     };
     try {
-      return [{ by: `${by} ${version}, logSumExp`, work: 4 * rows * vocab, seconds: timeSync(call, effort) }];
+      return [{ by, how: `${version}, logSumExp`, work: 4 * rows * vocab, seconds: timeSync(call, effort) }];
     } finally {
       x.dispose();
       flat.dispose();
