@@ -21,15 +21,20 @@ export {
 export { CovnError, type ErrorCode } from './errors.ts';
 export type { Estimate, EstimateOptions } from './estimate/index.ts';
 export {
+  type HiddenInput,
+  type LogitsArray,
   type LogitsDtype,
   type LogitsInput,
   type ScoreOptions,
   type ScoreOutputs,
   type ScoreSyncOptions,
   type Scores,
+  scoreHidden,
+  scoreHiddenSync,
   scoreLogits,
   scoreLogitsSync,
   sumTokens,
+  type TokensInput,
 } from './logprob/index.ts';
 export { type MachineLimits, type MachineOptions, machineLimits } from './machine/index.ts';
 export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';

@@ -1,4 +1,15 @@
 /** Log-probabilities of tokens and responses. */
 
-export type { LogitsDtype, LogitsInput, ScoreOptions, ScoreOutputs, ScoreSyncOptions, Scores } from './request.ts';
+export type {
+  HiddenInput,
+  LogitsArray,
+  LogitsDtype,
+  LogitsInput,
+  ScoreOptions,
+  ScoreOutputs,
+  ScoreSyncOptions,
+  Scores,
+  TokensInput,
+} from './request.ts';
+export { scoreHidden, scoreHiddenSync } from './score-hidden.ts';
 export { scoreLogits, scoreLogitsSync, sumTokens } from './score-logits.ts';

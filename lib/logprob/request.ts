@@ -1,4 +1,4 @@
-/** Arguments of scoreLogits, checked and turned into what the addon reads. */
+/** Arguments of the functions that score tokens, checked and turned into what the addon reads. */
 
 import { rangeError, shapeError, typeError } from '../errors.ts';
 import { type Device, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
@@ -6,22 +6,43 @@ import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, t
 
 /** Storage of logits: Float32Array is 'f32'; a Uint16Array holds the bits of IEEE half floats or of bfloat16s. */
 export type LogitsDtype = 'f32' | 'f16' | 'bf16';
+export type LogitsArray = Float32Array | Uint16Array;
 
-/** Logits and the tokens to score. */
-export interface LogitsInput {
-  /** [rows, vocab], row-major: row r holds the logits that predict targets[r]. -inf entries are fine. */
-  readonly logits: Float32Array | Uint16Array;
-  /** 'f32' for a Float32Array (its default); 'f16' or 'bf16' for a Uint16Array (no default). */
-  readonly dtype?: LogitsDtype;
-  /** Vocabulary size, in [1, 2^31 - 1]. */
-  readonly vocab: number;
+/** The tokens to score. */
+export interface TokensInput {
   /** [rows]: token ids in [0, vocab); -1 marks a row that is neither read nor scored. */
   readonly targets: Int32Array;
   /** [responses + 1]: response i is rows offsets[i] .. offsets[i+1]; from 0 to rows, never falling. Default: one response. */
   readonly offsets?: NumberList;
 }
 
-/** Which outputs to compute besides the sequence sums. All come from the same pass over the logits. */
+/** Logits and the tokens to score. */
+export interface LogitsInput extends TokensInput {
+  /** [rows, vocab], row-major: row r holds the logits that predict targets[r]. -inf entries are fine. */
+  readonly logits: LogitsArray;
+  /** 'f32' for a Float32Array (its default); 'f16' or 'bf16' for a Uint16Array (no default). */
+  readonly dtype?: LogitsDtype;
+  /** Vocabulary size, in [1, 2^31 - 1]. */
+  readonly vocab: number;
+}
+
+/** Hidden states, the weights of the language model's head, and the tokens to score. */
+export interface HiddenInput extends TokensInput {
+  /** [rows, width], row-major: row r holds the hidden state that predicts targets[r]. */
+  readonly hidden: LogitsArray;
+  /** [vocab, width], row-major, of the same storage as `hidden`. */
+  readonly weight: LogitsArray;
+  /** 'f32' for Float32Arrays (its default); 'f16' or 'bf16' for Uint16Arrays (no default). */
+  readonly dtype?: LogitsDtype;
+  /** Elements of a hidden state, D, at least 1. Default: hidden.length / rows; without rows it has to be given. */
+  readonly width?: number;
+  /** [vocab], added to the products. -inf leaves a token out. */
+  readonly bias?: Float32Array;
+  /** Logits x become softcap * tanh(x / softcap), after the bias. In [1e-6, 1e6]; default: they stay as they are. */
+  readonly softcap?: number;
+}
+
+/** Which outputs to compute besides the sequence sums. All come from the same pass. */
 export interface ScoreOutputs {
   /** Token log-probs. Default true. */
   readonly token?: boolean;
@@ -47,7 +68,7 @@ export interface ScoreSyncOptions {
 }
 
 export interface ScoreOptions extends ScoreSyncOptions, JobOptions {
-  /** What becomes of `logits` while the call runs. Default 'copy'. */
+  /** What becomes of `logits`, or of `hidden` and `weight`, while the call runs. Default 'copy'. */
   readonly ownership?: Ownership;
 }
 
@@ -66,25 +87,50 @@ export interface Scores {
   readonly nonFiniteRows: Float64Array;
   /** The device that ran the call. */
   readonly device: string;
-  /** With `ownership: 'transfer'`: the logits, handed back. */
-  readonly logits?: Float32Array | Uint16Array;
+  /** With `ownership: 'transfer'`: what was taken, handed back. */
+  readonly logits?: LogitsArray;
+  readonly hidden?: LogitsArray;
+  readonly weight?: LogitsArray;
 }
 
-const inputKeys = ['logits', 'dtype', 'vocab', 'targets', 'offsets'];
-const syncKeys = ['temperature', 'outputs', 'device', 'nonFinite'];
+const logitsKeys = ['logits', 'dtype', 'vocab', 'targets', 'offsets'];
+const hiddenKeys = ['hidden', 'weight', 'dtype', 'width', 'bias', 'softcap', 'targets', 'offsets'];
+export const syncKeys = ['temperature', 'outputs', 'device', 'nonFinite'];
 const outputKeys = ['token', 'logZ', 'entropy', 'rank'];
+const maxVocab = 2 ** 31 - 1;
 export const asyncKeys = [...syncKeys, 'threads', 'signal', 'onProgress', 'ownership'];
 
-function checkDtype({ logits, dtype }: LogitsInput): LogitsDtype {
-  if (logits instanceof Float32Array) {
-    if (dtype !== undefined && dtype !== 'f32') throw typeError("'f32' (logits is a Float32Array)", 'dtype', dtype);
+function checkDtype(array: LogitsArray, name: string, dtype: LogitsDtype | undefined): LogitsDtype {
+  if (array instanceof Float32Array) {
+    if (dtype !== undefined && dtype !== 'f32') throw typeError(`'f32' (${name} is a Float32Array)`, 'dtype', dtype);
     return 'f32';
   }
-  if (!(logits instanceof Uint16Array)) throw typeError('a Float32Array or a Uint16Array', 'logits', logits);
+  if (!(array instanceof Uint16Array)) throw typeError('a Float32Array or a Uint16Array', name, array);
   if (dtype !== 'f16' && dtype !== 'bf16') {
-    throw typeError("'f16' or 'bf16' (logits is a Uint16Array)", 'dtype', dtype);
+    throw typeError(`'f16' or 'bf16' (${name} is a Uint16Array)`, 'dtype', dtype);
   }
   return dtype;
+}
+
+/** A shape error unless the array is [rows, columns]. */
+function checkShape(array: LogitsArray, name: string, rows: number, columns: number, what: string): void {
+  const elements = rows * columns;
+  if (array.length !== elements) {
+    throw shapeError(`${rows} ${what} * ${columns} = ${elements} elements`, name, `${array.length}`);
+  }
+}
+
+/** How often `by` elements lie in the array: a whole number, at least 1. */
+function divide(array: LogitsArray, name: string, by: number, what: string): number {
+  if (array.length === 0 || array.length % by !== 0) {
+    throw shapeError(`a positive multiple of ${by} (${what}) elements`, name, `${array.length}`);
+  }
+  return array.length / by;
+}
+
+function checkInput(input: object, known: readonly string[]): void {
+  checkObject(input, 'the input');
+  checkKnownKeys(input, known, 'the input');
 }
 
 function checkTargets(targets: Int32Array, vocab: number): void {
@@ -108,33 +154,67 @@ function allocateOutputs(outputs: ScoreOutputs, rows: number, responses: number)
   };
 }
 
-/** Checks everything; takes and copies nothing. `outputs` are the arrays that the addon fills. */
-export function scoreRequest(input: LogitsInput, options: ScoreSyncOptions, knownOptions = syncKeys) {
-  checkObject(input, 'the input');
-  checkKnownKeys(input, inputKeys, 'the input');
+/** Number of tokens, those not scored among them. */
+function countRows({ targets }: TokensInput): number {
+  if (!(targets instanceof Int32Array)) throw typeError('an Int32Array', 'targets', targets);
+  return targets.length;
+}
+
+/** What every scoring function checks besides its own input. */
+function scoring(input: TokensInput, vocab: number, options: ScoreSyncOptions, knownOptions: readonly string[]) {
   checkObject(options, 'options');
   checkKnownKeys(options, knownOptions, 'options');
-  const dtype = checkDtype(input);
-  const vocab = checkInteger(input.vocab, 'vocab', 1, 2 ** 31 - 1);
-  if (!(input.targets instanceof Int32Array)) throw typeError('an Int32Array', 'targets', input.targets);
-  const rows = input.targets.length;
-  if (input.logits.length !== rows * vocab) {
-    throw shapeError(`${rows} rows * ${vocab} = ${rows * vocab} elements`, 'logits', `${input.logits.length}`);
-  }
-  const offsets = checkOffsets(input.offsets ?? [0, rows], rows);
-  checkTargets(input.targets, vocab);
+  const { targets } = input;
+  const offsets = checkOffsets(input.offsets ?? [0, targets.length], targets.length);
+  checkTargets(targets, vocab);
   const { nonFinite = 'error' } = options;
   if (nonFinite !== 'error' && nonFinite !== 'propagate')
     throw typeError("'error' or 'propagate'", 'nonFinite', nonFinite);
   const request = {
-    logits: input.logits,
-    dtype,
-    vocab,
-    targets: input.targets,
+    targets,
     offsets,
     temperature: checkNumber(options.temperature ?? 1, 'temperature', 1e-6, 1e6),
     propagateNonFinite: nonFinite === 'propagate',
     target: resolveDevice(options.device),
   };
-  return { request, outputs: allocateOutputs(options.outputs ?? {}, rows, offsets.length - 1) };
+  return { request, outputs: allocateOutputs(options.outputs ?? {}, targets.length, offsets.length - 1) };
+}
+
+/** A request that is checked: what the addon reads besides the large arrays, those, and the arrays that it fills. */
+export interface ScoreRequest {
+  readonly request: ReturnType<typeof scoring>['request'] & { readonly dtype: LogitsDtype; readonly vocab: number };
+  readonly arrays: Readonly<Record<string, LogitsArray>>;
+  readonly outputs: ReturnType<typeof allocateOutputs>;
+}
+
+/** Checks everything; takes and copies nothing. */
+export function logitsRequest(input: LogitsInput, options: ScoreSyncOptions, knownOptions: string[]): ScoreRequest {
+  checkInput(input, logitsKeys);
+  const { logits } = input;
+  const dtype = checkDtype(logits, 'logits', input.dtype);
+  const vocab = checkInteger(input.vocab, 'vocab', 1, maxVocab);
+  checkShape(logits, 'logits', countRows(input), vocab, 'rows');
+  const { request, outputs } = scoring(input, vocab, options, knownOptions);
+  return { request: { ...request, dtype, vocab }, arrays: { logits }, outputs };
+}
+
+/** Checks everything; takes and copies nothing, but for the bias. */
+export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, knownOptions: string[]): ScoreRequest {
+  checkInput(input, hiddenKeys);
+  const { hidden, weight, bias } = input;
+  const dtype = checkDtype(hidden, 'hidden', input.dtype);
+  checkDtype(weight, 'weight', dtype);
+  const rows = countRows(input);
+  if (rows === 0 && input.width === undefined) throw typeError('an integer (no rows tell it)', 'width', undefined);
+  const width = checkInteger(input.width ?? divide(hidden, 'hidden', rows, 'rows'), 'width', 1, maxVocab);
+  checkShape(hidden, 'hidden', rows, width, 'rows');
+  const vocab = checkInteger(divide(weight, 'weight', width, 'width'), 'the rows of weight', 1, maxVocab);
+  if (bias !== undefined) {
+    if (!(bias instanceof Float32Array)) throw typeError('a Float32Array', 'bias', bias);
+    if (bias.length !== vocab) throw shapeError(`${vocab} elements`, 'bias', `${bias.length}`);
+  }
+  const softcap = input.softcap === undefined ? 0 : checkNumber(input.softcap, 'softcap', 1e-6, 1e6);
+  const { request, outputs } = scoring(input, vocab, options, knownOptions);
+  const head = { dtype, vocab, width, softcap, ...(bias && { bias: bias.slice() }) };
+  return { request: { ...request, ...head }, arrays: { hidden, weight }, outputs };
 }

@@ -1,14 +1,16 @@
-import { CovnError, typeError } from '../errors.ts';
-import { addon, checkJobOptions, checkOwnership, returning, runJob, takeInput, throwStatus } from '../native/index.ts';
+import { typeError } from '../errors.ts';
+import { addon, throwStatus } from '../native/index.ts';
 import { checkOffsets } from '../validate.ts';
 import {
   asyncKeys,
   type LogitsInput,
+  logitsRequest,
   type ScoreOptions,
   type ScoreSyncOptions,
   type Scores,
-  scoreRequest,
+  syncKeys,
 } from './request.ts';
+import { score, scoreSync } from './score.ts';
 
 /**
  * Log-probs of target tokens from logits, `log pi(y_h | x, y_<h) = x_t / T - log sum_j exp(x_j / T)`, and their sums over
@@ -22,29 +24,12 @@ import {
  *   ERR_COVN_DEVICE, ERR_COVN_ADDON), or the reason of `signal`: always as a rejection
  */
 export async function scoreLogits(input: LogitsInput, options: ScoreOptions = {}): Promise<Scores> {
-  const { request, outputs } = scoreRequest(input, options, asyncKeys);
-  const { ownership = 'copy' } = options;
-  checkJobOptions(options);
-  checkOwnership(request.logits, ownership, 'logits');
-  options.signal?.throwIfAborted();
-  // Before the logits are taken: both may lie in one buffer.
-  const targets = request.targets.length === 0 ? new Int32Array() : request.targets.slice();
-  const logits = takeInput(request.logits, ownership, 'logits');
-  const handBack = ownership === 'transfer' && { logits };
-  const job = { ...request, logits, targets, ...outputs };
-  const nonFiniteRows = await returning(handBack, () => runJob<Float64Array>(addon().scoreLogits, job, options));
-  return { ...outputs, nonFiniteRows, device: request.target, ...handBack };
+  return score(addon().scoreLogits, logitsRequest(input, options, asyncKeys), options);
 }
 
 /** `scoreLogits` on the calling thread, reading the arrays in place: for small inputs. Throws what that rejects with. */
 export function scoreLogitsSync(input: LogitsInput, options: ScoreSyncOptions = {}): Scores {
-  const { request, outputs } = scoreRequest(input, options);
-  const result = addon().scoreLogitsSync({ ...request, ...outputs });
-  if (!(result instanceof Float64Array)) {
-    throwStatus(result);
-    throw new CovnError('ERR_COVN_ADDON', 'Expected a result from the native addon but received nothing');
-  }
-  return { ...outputs, nonFiniteRows: result, device: request.target };
+  return scoreSync(addon().scoreLogitsSync, logitsRequest(input, options, syncKeys));
 }
 
 /**

@@ -31,6 +31,8 @@ export interface Addon {
   cancelJob(id: number): void;
   scoreLogits: StartJob;
   scoreLogitsSync(request: object): Float64Array | NativeStatus;
+  scoreHidden: StartJob;
+  scoreHiddenSync(request: object): Float64Array | NativeStatus;
   sumTokens(request: object): NativeStatus | null;
   pairwiseCounts: StartJob;
   tournament: StartJob;

@@ -87,6 +87,14 @@ TargetSupport target_support(Target target) {
 #endif
 }
 
+bool multiplies_bfloat16() {
+#if COVN_ARCH_X86
+  return cpuid(7, 0).eax >= 1 && bit(cpuid(7, 1).eax, 5);
+#else
+  return false;
+#endif
+}
+
 Target best_target() {
   Target best = Target::scalar;
   for (Target target : kTargets) {

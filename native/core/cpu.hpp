@@ -21,6 +21,9 @@ struct TargetSupport {
 // Whether the kernels of this target exist in this build and the processor and operating system can run them.
 TargetSupport target_support(Target target);
 
+// Whether an available avx512 target may use AVX512_BF16.
+bool multiplies_bfloat16();
+
 // The best available target.
 Target best_target();
 

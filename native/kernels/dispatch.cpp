@@ -13,6 +13,9 @@ extern const KernelTable kTable;
 namespace avx512 {
 extern const KernelTable kTable;
 }
+namespace avx512bf16 {
+extern const HiddenKernels kTable;
+}
 #elif COVN_ARCH_ARM64
 namespace neon {
 extern const KernelTable kTable;
@@ -29,6 +32,13 @@ const KernelTable& kernels_for(Target target) {
 #endif
     default: return scalar::kTable;
   }
+}
+
+const HiddenKernels& hidden_kernels_for(Target target, DType dtype) {
+#if COVN_ARCH_X86
+  if (target == Target::avx512 && dtype == DType::bf16 && multiplies_bfloat16()) return avx512bf16::kTable;
+#endif
+  return kernels_for(target).hidden[static_cast<size_t>(dtype)];
 }
 
 }  // namespace covn

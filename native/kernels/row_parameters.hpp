@@ -120,7 +120,7 @@ struct RowSums {
 // sum NaN; a row of nothing but -inf leaves it 0.
 struct RowState {
   float max = -std::numeric_limits<float>::infinity();
-  Place place{0.0f, kNoOctave};
+  Place place{0.0f, 0};  // means nothing while the sums are empty
   bool packed_max = false;  // the term of `max` was formed by the packed kernel
   RowSums sums;
   int64_t greater = 0;
@@ -197,6 +197,7 @@ struct RowBatch {
 
 // Made here, outside the target regions, where a compiler would make its constructor for the wrong processor.
 inline RowSums no_sums() { return {}; }
+inline RowState empty_row() { return {}; }
 
 // What the outputs of rows are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, and the entropy.
 struct RowResults {

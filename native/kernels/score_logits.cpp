@@ -68,9 +68,9 @@ class LogitsJob final : public ScoreJob {
   bool score_batch(size_t chunk, size_t first, size_t count, double& sum) {
     if (cancelled()) return false;
     size_t indices[kBatchRows];
-    int32_t targets[kBatchRows];
-    const T* rows[kBatchRows];
-    float logits[kBatchRows];
+    int32_t targets[kBatchRows] = {};
+    const T* rows[kBatchRows] = {};
+    float logits[kBatchRows] = {};
     size_t scored = 0;
     for (size_t index = first; index < first + count; index++) {
       // Read once: the memory may be shared.

@@ -8,6 +8,7 @@
 #include "core/cpu.hpp"
 #include "core/number_formats.hpp"
 #include "kernels/ladder.hpp"
+#include "kernels/hidden_tile.hpp"
 #include "kernels/row_parameters.hpp"
 
 namespace covn {
@@ -51,6 +52,7 @@ struct KernelTable {
   CountBelowInfinity count_below_infinity;
   ReadValues read_values[2];  // [1: with software prefetching]
   MultiplyAddChains multiply_add;
+  HiddenKernels hidden[3];  // by DType
 
   template <class T>
   const RowKernels<T>& rows() const;
@@ -70,5 +72,9 @@ inline const RowKernels<BFloat16>& KernelTable::rows<BFloat16>() const {
 
 // The table of a target that target_support() calls available.
 const KernelTable& kernels_for(Target target);
+
+// The target's kernels for hidden states of a storage format: those that multiply pairs of bfloat16s where the processor
+// can.
+const HiddenKernels& hidden_kernels_for(Target target, DType dtype);
 
 }  // namespace covn

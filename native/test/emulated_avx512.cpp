@@ -26,6 +26,13 @@ static simde__m512d _mm512_cvtps_pd(simde__m256 floats) {
   for (int i = 0; i < 8; i++) out[i] = static_cast<double>(in[i]);
   return simde_mm512_loadu_pd(out);
 }
+static simde__m256 _mm512_cvtpd_ps(simde__m512d doubles) {
+  double in[8];
+  float out[8];
+  simde_mm512_storeu_pd(in, doubles);
+  for (int i = 0; i < 8; i++) out[i] = static_cast<float>(in[i]);
+  return simde_mm256_loadu_ps(out);
+}
 static simde__m256 _mm512_extractf32x8_ps(simde__m512 floats, int half) {
   float in[16];
   simde_mm512_storeu_ps(in, floats);
@@ -60,6 +67,7 @@ namespace covn::emulated_avx512 {
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
+#include "kernels/hidden.inl.hpp"
 
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::emulated_avx512

@@ -170,3 +170,6 @@ struct LadderRank {
     return {_mm256_sllv_epi64(_mm256_set1_epi64x(1), _mm256_slli_epi64(rank, 2))};
   }
 };
+// Matrix products: 12 sums, two vectors of rows and a weight fit 16 registers.
+constexpr size_t kStepWeights = 6, kStepVectors = 2;
+COVN_INLINE void store64(float* p, F64 a) { _mm_storeu_ps(p, _mm256_cvtpd_ps(a.v)); }

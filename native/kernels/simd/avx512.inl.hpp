@@ -223,3 +223,6 @@ struct LadderRank {
     return {_mm512_mask_slli_epi64(one, reached, one, 4)};
   }
 };
+// Matrix products: 24 sums, two vectors of rows and a weight fit 32 registers.
+constexpr size_t kStepWeights = 12, kStepVectors = 2;
+COVN_INLINE void store64(float* p, F64 a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }

@@ -39,15 +39,18 @@ constexpr int64_t kOneBits = 0x3ff0000000000000;       // of the double 1
 constexpr int64_t kSqrtHalfBits = 0x3fe6a09e667f3bcd;  // of the double sqrt(1/2)
 constexpr int64_t kExponentBits = static_cast<int64_t>(0xfff0000000000000u);
 
-// Asks for what lies this far ahead in the stream; an address past the end does no harm. Measured: a distance of 4 to
-// 8 KiB keeps the memory busy while terms are formed.
-constexpr size_t kPrefetchBytes = 8192;
-COVN_INLINE void prefetch(const void* p) {  // forced inline: GCC drops calls of a function that does nothing else
+// Asks for the cache line at an address. Forced inline: GCC drops calls of a function that does nothing else.
+COVN_INLINE void prefetch_line(const void* p) {
 #if defined(_MSC_VER) && !defined(__clang__)
   (void)p;
 #else
-  __builtin_prefetch(static_cast<const char*>(p) + kPrefetchBytes, 0, 2);
+  __builtin_prefetch(p, 0, 2);
 #endif
 }
+
+// Asks for what lies this far ahead in the stream; an address past the end does no harm. Measured: a distance of 4 to
+// 8 KiB keeps the memory busy while terms are formed.
+constexpr size_t kPrefetchBytes = 8192;
+COVN_INLINE void prefetch(const void* p) { prefetch_line(static_cast<const char*>(p) + kPrefetchBytes); }
 
 }  // namespace covn

@@ -121,3 +121,6 @@ struct LadderRank {
     return {vshlq_u64(vdupq_n_u64(1), vreinterpretq_s64_u64(vshlq_n_u64(rank, 2)))};
   }
 };
+// Matrix products: 24 sums, two vectors of rows and a weight fit 32 registers.
+constexpr size_t kStepWeights = 12, kStepVectors = 2;
+COVN_INLINE void store64(float* p, F64 a) { vst1_f32(p, vcvt_f32_f64(a.v)); }

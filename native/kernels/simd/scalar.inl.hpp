@@ -219,3 +219,9 @@ struct LadderRank {
     return one;
   }
 };
+// Matrix products: weights, and vectors of rows, whose products are summed in registers at the same time.
+constexpr size_t kStepWeights = 4, kStepVectors = 1;
+// Rounded to float.
+COVN_INLINE void store64(float* p, F64 a) {
+  for (size_t i = 0; i < F64::lanes; i++) p[i] = static_cast<float>(a.v[i]);
+}

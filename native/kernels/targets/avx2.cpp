@@ -27,6 +27,7 @@ namespace covn::avx2 {
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
+#include "kernels/hidden.inl.hpp"
 
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::avx2

@@ -35,6 +35,7 @@ namespace covn::avx512 {
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
+#include "kernels/hidden.inl.hpp"
 
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::avx512

@@ -21,6 +21,7 @@ namespace covn::neon {
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
+#include "kernels/hidden.inl.hpp"
 
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::neon

@@ -18,6 +18,7 @@ namespace covn::scalar {
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
+#include "kernels/hidden.inl.hpp"
 
 #include "kernels/targets/table.inl.hpp"
 }  // namespace covn::scalar

@@ -17,4 +17,5 @@ const KernelTable kTable = {
     count_below_infinity,
     {read_values<false>, read_values<true>},
     multiply_add,
+    {kHiddenKernels<float>, kHiddenKernels<Float16>, kHiddenKernels<BFloat16>},
 };

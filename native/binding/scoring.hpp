@@ -1,0 +1,31 @@
+// What the functions that score tokens share: their arguments, and how they run.
+#pragma once
+
+#include "binding/exports.hpp"
+#include "covn/logprob.hpp"
+
+namespace covn::binding {
+
+constexpr size_t kMaxVocab = (size_t{1} << 31) - 1;
+
+DType dtype_of(const Arguments& arguments);
+
+// Numbers in a storage format.
+struct NumberView {
+  const void* data;
+  size_t length;
+};
+NumberView numbers_of(const Arguments& arguments, const char* name, DType dtype);
+
+// Targets, offsets, options and outputs.
+TokenScoring scoring_of(const Arguments& arguments);
+
+// Makes the job of a request, or throws ArgumentError.
+using MakeScoreJob = std::unique_ptr<ScoreJob> (*)(const Arguments& arguments);
+
+// Asynchronously; the result is the rows that are not finite.
+Napi::Value start_scoring(const Napi::CallbackInfo& info, MakeScoreJob make);
+// On this thread: the rows that are not finite, or a status object.
+Napi::Value score_now(const Napi::CallbackInfo& info, MakeScoreJob make);
+
+}  // namespace covn::binding
