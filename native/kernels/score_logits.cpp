@@ -184,15 +184,15 @@ Status check(const LogitsRequest& request) {
 
 }  // namespace
 
-Status check_scoring(const TokenScoring& scoring) {
-  if (!(scoring.temperature >= 1e-6 && scoring.temperature <= 1e6)) {
-    return expected(Code::range, "a number in [1e-6, 1e6]", "temperature", std::to_string(scoring.temperature));
+Status check_scoring(const TokenRows& tokens) {
+  if (!(tokens.temperature >= 1e-6 && tokens.temperature <= 1e6)) {
+    return expected(Code::range, "a number in [1e-6, 1e6]", "temperature", std::to_string(tokens.temperature));
   }
-  if (const TargetSupport support = target_support(scoring.target); !support.available) {
+  if (const TargetSupport support = target_support(tokens.target); !support.available) {
     return expected(Code::device, "an available device", "device",
-                    std::string(target_name(scoring.target)) + " (" + support.reason + ")");
+                    std::string(target_name(tokens.target)) + " (" + support.reason + ")");
   }
-  return check_offsets(scoring.offsets, scoring.rows);
+  return check_offsets(tokens.offsets, tokens.rows);
 }
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job) {

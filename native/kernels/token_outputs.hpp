@@ -36,10 +36,7 @@ class TokenOutputs {
   // found.
   template <class Describe>
   Status write_non_finite(size_t row, const char* name, Describe describe) {
-    if (!scoring_.propagate_non_finite) {
-      return expected(Code::non_finite, "logits below +inf, not all of them -inf,",
-                      "row " + std::to_string(row) + " of " + name, describe());
-    }
+    if (!scoring_.propagate_non_finite) return non_finite_row(name, row, describe());
     write_not_scored(row);
     std::lock_guard lock(mutex_);
     non_finite_rows_.push_back(static_cast<int64_t>(row));
@@ -76,6 +73,6 @@ std::string describe_non_finite(const T* x, size_t vocab) {
 }
 
 // Checks shared by the jobs that score tokens.
-Status check_scoring(const TokenScoring& scoring);
+Status check_scoring(const TokenRows& tokens);
 
 }  // namespace covn

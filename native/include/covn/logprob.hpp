@@ -12,15 +12,18 @@
 
 namespace covn {
 
-// Which tokens are scored, how, and where to. All pointers stay valid and their contents unchanged until the job has
+// Which tokens are scored, and how. All pointers of a request stay valid and their contents unchanged until its job has
 // settled.
-struct TokenScoring {
+struct TokenRows {
   const int32_t* targets = nullptr;  // [rows], in [-1, vocab); -1: the row is not read and not scored
   size_t rows = 0;
   std::vector<int64_t> offsets;  // [responses + 1], from 0 to rows, never falling
   double temperature = 1.0;      // logits are divided by it; in [1e-6, 1e6]
   bool propagate_non_finite = false;
   Target target = Target::scalar;
+};
+
+struct TokenScoring : TokenRows {
   // Outputs; a null one is not wanted, except `sequence`.
   double* sequence = nullptr;  // [responses], nats: sums of the unrounded token log-probs
   float* token = nullptr;      // [rows], nats; NaN where not scored
