@@ -25,6 +25,9 @@ export {
   type LogitsArray,
   type LogitsDtype,
   type LogitsInput,
+  type PairInput,
+  type PairOptions,
+  PairScores,
   type ScoreOptions,
   type ScoreOutputs,
   type ScoreSyncOptions,
@@ -33,6 +36,7 @@ export {
   scoreHiddenSync,
   scoreLogits,
   scoreLogitsSync,
+  scorePair,
   sumTokens,
   type TokensInput,
 } from './logprob/index.ts';

@@ -5,6 +5,8 @@ export type {
   LogitsArray,
   LogitsDtype,
   LogitsInput,
+  PairInput,
+  PairOptions,
   ScoreOptions,
   ScoreOutputs,
   ScoreSyncOptions,
@@ -13,3 +15,4 @@ export type {
 } from './request.ts';
 export { scoreHidden, scoreHiddenSync } from './score-hidden.ts';
 export { scoreLogits, scoreLogitsSync, sumTokens } from './score-logits.ts';
+export { PairScores, scorePair, type TokenPairScores } from './score-pair.ts';

@@ -1,6 +1,6 @@
 /** Arguments of the functions that score tokens, checked and turned into what the addon reads. */
 
-import { rangeError, shapeError, typeError } from '../errors.ts';
+import { shapeError, typeError } from '../errors.ts';
 import { type Device, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, type NumberList } from '../validate.ts';
 
@@ -42,6 +42,18 @@ export interface HiddenInput extends TokensInput {
   readonly softcap?: number;
 }
 
+/** The logits of two models for the same tokens, in the same storage. */
+export interface PairInput extends TokensInput {
+  /** [rows, vocab] of the reference p: pi_D (a teacher, a synthetic task), or whatever the model is compared with. */
+  readonly reference: LogitsArray;
+  /** [rows, vocab] of the model q. */
+  readonly model: LogitsArray;
+  /** 'f32' for Float32Arrays (its default); 'f16' or 'bf16' for Uint16Arrays (no default). */
+  readonly dtype?: LogitsDtype;
+  /** Vocabulary size, in [1, 2^31 - 1]. */
+  readonly vocab: number;
+}
+
 /** Which outputs to compute besides the sequence sums. All come from the same pass. */
 export interface ScoreOutputs {
   /** Token log-probs. Default true. */
@@ -54,10 +66,10 @@ export interface ScoreOutputs {
   readonly rank?: boolean;
 }
 
-export interface ScoreSyncOptions {
+/** Options of every call that scores tokens. */
+export interface TokenOptions {
   /** Logits are divided by it. In [1e-6, 1e6]; default 1. */
   readonly temperature?: number;
-  readonly outputs?: ScoreOutputs;
   /** Default 'auto': the best there is. */
   readonly device?: Device;
   /**
@@ -67,9 +79,30 @@ export interface ScoreSyncOptions {
   readonly nonFinite?: 'error' | 'propagate';
 }
 
+export interface ScoreSyncOptions extends TokenOptions {
+  readonly outputs?: ScoreOutputs;
+}
+
 export interface ScoreOptions extends ScoreSyncOptions, JobOptions {
   /** What becomes of `logits`, or of `hidden` and `weight`, while the call runs. Default 'copy'. */
   readonly ownership?: Ownership;
+}
+
+export interface PairOptions extends TokenOptions, JobOptions {
+  /** `token`: the three quantities of each token too. Default false. */
+  readonly outputs?: { readonly token?: boolean };
+  /** What becomes of `reference` and `model` while the call runs. 'transfer' needs two buffers. Default 'copy'. */
+  readonly ownership?: Ownership;
+}
+
+/** What the addon fills for scorePair: [responses], and where wanted [rows]. */
+export interface PairArrays {
+  readonly logRatio: Float64Array;
+  readonly kl: Float64Array;
+  readonly hellinger: Float64Array;
+  readonly tokenLogRatio?: Float32Array;
+  readonly tokenKl?: Float32Array;
+  readonly tokenHellinger?: Float32Array;
 }
 
 export interface Scores {
@@ -94,6 +127,7 @@ export interface Scores {
 }
 
 const logitsKeys = ['logits', 'dtype', 'vocab', 'targets', 'offsets'];
+const pairKeys = ['reference', 'model', 'dtype', 'vocab', 'targets', 'offsets'];
 const hiddenKeys = ['hidden', 'weight', 'dtype', 'width', 'bias', 'softcap', 'targets', 'offsets'];
 export const syncKeys = ['temperature', 'outputs', 'device', 'nonFinite'];
 const outputKeys = ['token', 'logZ', 'entropy', 'rank'];
@@ -133,15 +167,6 @@ function checkInput(input: object, known: readonly string[]): void {
   checkKnownKeys(input, known, 'the input');
 }
 
-function checkTargets(targets: Int32Array, vocab: number): void {
-  for (let row = 0; row < targets.length; row++) {
-    const target = targets[row]!;
-    if (target < -1 || target >= vocab) {
-      throw rangeError(`an integer in [-1, ${vocab - 1}]`, `targets[${row}]`, target);
-    }
-  }
-}
-
 function allocateOutputs(outputs: ScoreOutputs, rows: number, responses: number) {
   checkObject(outputs, 'outputs');
   checkKnownKeys(outputs, outputKeys, 'outputs');
@@ -160,31 +185,33 @@ function countRows({ targets }: TokensInput): number {
   return targets.length;
 }
 
-/** What every scoring function checks besides its own input. */
-function scoring(input: TokensInput, vocab: number, options: ScoreSyncOptions, knownOptions: readonly string[]) {
+/** What every scoring function checks besides its own input. Targets are checked where they are read, by the addon. */
+function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: readonly string[]) {
   checkObject(options, 'options');
   checkKnownKeys(options, knownOptions, 'options');
   const { targets } = input;
-  const offsets = checkOffsets(input.offsets ?? [0, targets.length], targets.length);
-  checkTargets(targets, vocab);
   const { nonFinite = 'error' } = options;
   if (nonFinite !== 'error' && nonFinite !== 'propagate')
     throw typeError("'error' or 'propagate'", 'nonFinite', nonFinite);
-  const request = {
+  return {
     targets,
-    offsets,
+    offsets: checkOffsets(input.offsets ?? [0, targets.length], targets.length),
     temperature: checkNumber(options.temperature ?? 1, 'temperature', 1e-6, 1e6),
     propagateNonFinite: nonFinite === 'propagate',
     target: resolveDevice(options.device),
   };
-  return { request, outputs: allocateOutputs(options.outputs ?? {}, targets.length, offsets.length - 1) };
+}
+type TokensRequest = ReturnType<typeof tokensRequest>;
+
+function scoreOutputs({ outputs }: ScoreSyncOptions, { targets, offsets }: TokensRequest) {
+  return allocateOutputs(outputs ?? {}, targets.length, offsets.length - 1);
 }
 
 /** A request that is checked: what the addon reads besides the large arrays, those, and the arrays that it fills. */
-export interface ScoreRequest {
-  readonly request: ReturnType<typeof scoring>['request'] & { readonly dtype: LogitsDtype; readonly vocab: number };
+export interface ScoreRequest<Outputs extends object = ReturnType<typeof allocateOutputs>> {
+  readonly request: TokensRequest & { readonly dtype: LogitsDtype; readonly vocab: number };
   readonly arrays: Readonly<Record<string, LogitsArray>>;
-  readonly outputs: ReturnType<typeof allocateOutputs>;
+  readonly outputs: Outputs;
 }
 
 /** Checks everything; takes and copies nothing. */
@@ -194,8 +221,8 @@ export function logitsRequest(input: LogitsInput, options: ScoreSyncOptions, kno
   const dtype = checkDtype(logits, 'logits', input.dtype);
   const vocab = checkInteger(input.vocab, 'vocab', 1, maxVocab);
   checkShape(logits, 'logits', countRows(input), vocab, 'rows');
-  const { request, outputs } = scoring(input, vocab, options, knownOptions);
-  return { request: { ...request, dtype, vocab }, arrays: { logits }, outputs };
+  const request = tokensRequest(input, options, knownOptions);
+  return { request: { ...request, dtype, vocab }, arrays: { logits }, outputs: scoreOutputs(options, request) };
 }
 
 /** Checks everything; takes and copies nothing, but for the bias. */
@@ -214,7 +241,35 @@ export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, kno
     if (bias.length !== vocab) throw shapeError(`${vocab} elements`, 'bias', `${bias.length}`);
   }
   const softcap = input.softcap === undefined ? 0 : checkNumber(input.softcap, 'softcap', 1e-6, 1e6);
-  const { request, outputs } = scoring(input, vocab, options, knownOptions);
+  const request = tokensRequest(input, options, knownOptions);
   const head = { dtype, vocab, width, softcap, ...(bias && { bias: bias.slice() }) };
-  return { request: { ...request, ...head }, arrays: { hidden, weight }, outputs };
+  return { request: { ...request, ...head }, arrays: { hidden, weight }, outputs: scoreOutputs(options, request) };
+}
+
+/** Checks everything; takes and copies nothing. */
+export function pairRequest(input: PairInput, options: PairOptions): ScoreRequest<PairArrays> {
+  checkInput(input, pairKeys);
+  const { reference, model } = input;
+  const dtype = checkDtype(reference, 'reference', input.dtype);
+  checkDtype(model, 'model', dtype);
+  const vocab = checkInteger(input.vocab, 'vocab', 1, maxVocab);
+  const rows = countRows(input);
+  checkShape(reference, 'reference', rows, vocab, 'rows');
+  checkShape(model, 'model', rows, vocab, 'rows');
+  const request = tokensRequest(input, options, asyncKeys);
+  const outputs = options.outputs ?? {};
+  checkObject(outputs, 'outputs');
+  checkKnownKeys(outputs, ['token'], 'outputs');
+  const sums = () => new Float64Array(request.offsets.length - 1);
+  const tokens = () => new Float32Array(rows);
+  return {
+    request: { ...request, dtype, vocab },
+    arrays: { reference, model },
+    outputs: {
+      logRatio: sums(),
+      kl: sums(),
+      hellinger: sums(),
+      ...(outputs.token && { tokenLogRatio: tokens(), tokenKl: tokens(), tokenHellinger: tokens() }),
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { CovnError, typeError } from '../errors.ts';
 import {
   checkJobOptions,
   checkOwnership,
+  type JobOptions,
   type NativeStatus,
   type Ownership,
   returning,
@@ -12,7 +13,7 @@ import {
   takeInput,
   throwStatus,
 } from '../native/index.ts';
-import type { LogitsArray, ScoreOptions, ScoreRequest, Scores } from './request.ts';
+import type { LogitsArray, ScoreRequest, Scores } from './request.ts';
 
 /** Refuses what cannot be taken: a buffer is transferred once. */
 function checkBuffers(arrays: ScoreRequest['arrays'], ownership: Ownership): void {
@@ -23,18 +24,28 @@ function checkBuffers(arrays: ScoreRequest['arrays'], ownership: Ownership): voi
   }
 }
 
+function isShared({ buffer }: Int32Array): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && (buffer as unknown) instanceof SharedArrayBuffer;
+}
+
+/** Private targets; borrowed ones are read in place. A detached array has no elements, and slice() would throw. */
+function takeTargets(targets: Int32Array, ownership: Ownership): Int32Array {
+  if (ownership === 'borrow' && isShared(targets)) return targets;
+  return targets.length === 0 ? new Int32Array() : targets.slice();
+}
+
 /** Runs one of the addon's scoring jobs on covn's threads. */
-export async function score(
+export async function score<Outputs extends object>(
   start: StartJob,
-  { request, arrays, outputs }: ScoreRequest,
-  options: ScoreOptions,
-): Promise<Scores> {
+  { request, arrays, outputs }: ScoreRequest<Outputs>,
+  options: JobOptions & { readonly ownership?: Ownership },
+) {
   const { ownership = 'copy' } = options;
   checkJobOptions(options);
   checkBuffers(arrays, ownership);
   options.signal?.throwIfAborted();
   // Before the arrays are taken: the targets may lie in a buffer of theirs.
-  const targets = request.targets.length === 0 ? new Int32Array() : request.targets.slice();
+  const targets = takeTargets(request.targets, ownership);
   const taken: Record<string, LogitsArray> = {};
   const handBack = ownership === 'transfer' && taken;
   const nonFiniteRows = await returning(handBack, async () => {

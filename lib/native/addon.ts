@@ -30,6 +30,7 @@ export interface Addon {
   threadCount(): number;
   cancelJob(id: number): void;
   scoreLogits: StartJob;
+  scorePair: StartJob;
   scoreLogitsSync(request: object): Float64Array | NativeStatus;
   scoreHidden: StartJob;
   scoreHiddenSync(request: object): Float64Array | NativeStatus;

@@ -14,6 +14,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   covn::binding::export_hidden(env, exports);
   covn::binding::export_logprob(env, exports);
   covn::binding::export_machine(env, exports);
+  covn::binding::export_pair(env, exports);
   covn::binding::export_tournament(env, exports);
   return exports;
 }

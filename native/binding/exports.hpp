@@ -12,6 +12,7 @@ void export_devices(Napi::Env env, Napi::Object exports);
 void export_hidden(Napi::Env env, Napi::Object exports);
 void export_logprob(Napi::Env env, Napi::Object exports);
 void export_machine(Napi::Env env, Napi::Object exports);
+void export_pair(Napi::Env env, Napi::Object exports);
 void export_tournament(Napi::Env env, Napi::Object exports);
 
 // Calls `body` and turns what it throws into a status object. A body returns a status object or null.

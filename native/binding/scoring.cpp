@@ -22,20 +22,29 @@ NumberView numbers_of(const Arguments& arguments, const char* name, DType dtype)
   return {halves.data, halves.length};
 }
 
+void read_tokens(const Arguments& arguments, TokenRows& tokens) {
+  const auto targets = arguments.view<const int32_t>("targets", napi_int32_array);
+  tokens.targets = targets.data;
+  tokens.rows = targets.length;
+  tokens.offsets = arguments.offsets("offsets");
+  if (tokens.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
+  tokens.temperature = arguments.number("temperature");
+  tokens.propagate_non_finite = arguments.flag("propagateNonFinite");
+  tokens.target = arguments.target("target");
+}
+
+double* response_output(const Arguments& arguments, const char* name, const TokenRows& tokens) {
+  double* out = arguments.output<double>(name, napi_float64_array, tokens.offsets.size() - 1);
+  if (out == nullptr && tokens.offsets.size() > 1) {
+    throw ArgumentError{expected(Code::dtype, "a Float64Array", name, "undefined")};
+  }
+  return out;
+}
+
 TokenScoring scoring_of(const Arguments& arguments) {
   TokenScoring scoring;
-  const auto targets = arguments.view<const int32_t>("targets", napi_int32_array);
-  scoring.targets = targets.data;
-  scoring.rows = targets.length;
-  scoring.offsets = arguments.offsets("offsets");
-  if (scoring.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
-  scoring.temperature = arguments.number("temperature");
-  scoring.propagate_non_finite = arguments.flag("propagateNonFinite");
-  scoring.target = arguments.target("target");
-  scoring.sequence = arguments.output<double>("sequence", napi_float64_array, scoring.offsets.size() - 1);
-  if (scoring.sequence == nullptr && scoring.offsets.size() > 1) {
-    throw ArgumentError{expected(Code::dtype, "a Float64Array", "sequence", "undefined")};
-  }
+  read_tokens(arguments, scoring);
+  scoring.sequence = response_output(arguments, "sequence", scoring);
   scoring.token = arguments.output<float>("token", napi_float32_array, scoring.rows);
   scoring.log_z = arguments.output<double>("logZ", napi_float64_array, scoring.rows);
   scoring.entropy = arguments.output<float>("entropy", napi_float32_array, scoring.rows);

@@ -17,8 +17,12 @@ struct NumberView {
 };
 NumberView numbers_of(const Arguments& arguments, const char* name, DType dtype);
 
-// Targets, offsets, options and outputs.
+// Targets, offsets and options.
+void read_tokens(const Arguments& arguments, TokenRows& tokens);
+// The same with the outputs of the functions that score one model.
 TokenScoring scoring_of(const Arguments& arguments);
+// A Float64Array [responses] that must be there wherever there are responses.
+double* response_output(const Arguments& arguments, const char* name, const TokenRows& tokens);
 
 // Makes the job of a request, or throws ArgumentError.
 using MakeScoreJob = std::unique_ptr<ScoreJob> (*)(const Arguments& arguments);

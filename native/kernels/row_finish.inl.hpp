@@ -48,11 +48,11 @@ void finish_rows(const RowBatch& batch, size_t count, const RowParameters& param
       const size_t at = start + i;
       const F64 max = sub(load64(batch.max + at), load64(batch.origin + at));
       const F64 largest = exp64(div(max, temperature), load64(batch.octave + at));
-      const F64 log_sum = max64(log64(add(div(load64(rest + i), largest), one)), zero);
+      const F64 log_sum = max_keeping_nan(zero, log64(add(div(load64(rest + i), largest), one)));
       store64(results.log_sum + at, log_sum);
       if (!Weighted) continue;
       const F64 mean = div(load64(batch.weighted + at), load64(batch.sum + at));
-      store64(results.entropy + at, max64(add(log_sum, div(sub(max, mean), temperature)), zero));
+      store64(results.entropy + at, max_keeping_nan(zero, add(log_sum, div(sub(max, mean), temperature))));
     }
   }
 }

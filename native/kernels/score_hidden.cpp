@@ -255,7 +255,7 @@ Status scored_tokens(const HiddenRequest& request, std::vector<ScoredToken>& tok
     const int32_t target = request.scoring.targets[row];
     if (target == -1) continue;
     if (target < 0 || static_cast<size_t>(target) >= request.vocab) {
-      return TokenOutputs::bad_target(row, target, request.vocab);
+      return bad_target(row, target, request.vocab);
     }
     tokens.push_back({row, static_cast<size_t>(target)});
   }

@@ -84,7 +84,7 @@ class LogitsJob final : public ScoreJob {
       } else if (target == -1) {
         outputs_.write_not_scored(index);
       } else {
-        fail(chunk, index, outputs_.bad_target(index, target, vocab_));
+        fail(chunk, index, bad_target(index, target, vocab_));
         break;  // the rows before it may hold a failure that comes first
       }
     }
@@ -113,7 +113,7 @@ class LogitsJob final : public ScoreJob {
     const int32_t target = scoring_.targets[index];
     if (target == -1) return;
     if (target < 0 || static_cast<size_t>(target) >= vocab_) {
-      return fail(chunk, index, outputs_.bad_target(index, target, vocab_));
+      return fail(chunk, index, bad_target(index, target, vocab_));
     }
     const float logit = to_float(row(index)[target]);
     const T* segment = row(index) + start;

@@ -9,6 +9,7 @@
 #include "core/number_formats.hpp"
 #include "kernels/ladder.hpp"
 #include "kernels/hidden_tile.hpp"
+#include "kernels/pair_sums.hpp"
 #include "kernels/row_parameters.hpp"
 
 namespace covn {
@@ -24,6 +25,20 @@ struct RowKernels {
   void (*accumulate[2][2])(const T* const* rows, size_t count, size_t n, const float* targets,
                            const RowParameters& parameters, RowBatch& batch);
   void (*finish[2])(const RowBatch& batch, size_t count, const RowParameters& parameters, RowResults& results);
+};
+
+// Reads the n logits of the reference's row and of the model's; `half`: the parameters of twice the temperature.
+template <class T>
+using AccumulatePair = void (*)(const T* reference, const T* model, size_t n, const RowParameters& half,
+                                PairState& state);
+struct PairKernels {
+  AccumulatePair<float> f32;
+  AccumulatePair<Float16> f16;
+  AccumulatePair<BFloat16> bf16;
+
+  AccumulatePair<float> of(float) const { return f32; }
+  AccumulatePair<Float16> of(Float16) const { return f16; }
+  AccumulatePair<BFloat16> of(BFloat16) const { return bf16; }
 };
 
 // For each threshold k: forward[k] += #{i : a_i - b_i >= t_k} and backward[k] += #{i : b_i - a_i >= t_k}.
@@ -47,6 +62,7 @@ struct KernelTable {
   RowKernels<float> f32;
   RowKernels<Float16> f16;
   RowKernels<BFloat16> bf16;
+  PairKernels pairs;
   CountPairs count_pairs;
   CountPairsOnLadder count_pairs_on_ladder;
   CountBelowInfinity count_below_infinity;

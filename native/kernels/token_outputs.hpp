@@ -11,14 +11,19 @@
 
 namespace covn {
 
+inline Status bad_target(size_t row, int32_t target, size_t vocab) {
+  return expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
+                  "targets[" + std::to_string(row) + "]", std::to_string(target));
+}
+
+inline Status non_finite_row(const char* name, size_t row, const std::string& found) {
+  return expected(Code::non_finite, "logits below +inf, not all of them -inf,",
+                  "row " + std::to_string(row) + " of " + name, found);
+}
+
 class TokenOutputs {
  public:
   explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
-
-  static Status bad_target(size_t row, int32_t target, size_t vocab) {
-    return expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
-                    "targets[" + std::to_string(row) + "]", std::to_string(target));
-  }
 
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 

@@ -64,6 +64,8 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/row_finish.inl.hpp"
 
+#include "kernels/pair.inl.hpp"
+
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -19,6 +19,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/row_finish.inl.hpp"
 
+#include "kernels/pair.inl.hpp"
+
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

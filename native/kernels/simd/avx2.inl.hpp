@@ -93,6 +93,10 @@ COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
   return _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ))));
 }
 
+COVN_INLINE bool any_greater(F32 x, F32 bound) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ)) != 0;
+}
+
 struct F64 {
   static constexpr size_t lanes = 4;
   __m256d v;
@@ -107,7 +111,7 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm256_sub_pd(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {_mm256_div_pd(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
-COVN_INLINE F64 max64(F64 a, F64 b) { return {_mm256_max_pd(a.v, b.v)}; }
+COVN_INLINE F64 max_keeping_nan(F64 bound, F64 t) { return {_mm256_max_pd(bound.v, t.v)}; }
 COVN_INLINE F64 power64(F64 shifted) {
   return {_mm256_castsi256_pd(
       _mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted.v), 52), _mm256_set1_epi64x(kOneBits)))};

@@ -149,6 +149,8 @@ COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
   return _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ));
 }
 
+COVN_INLINE bool any_greater(F32 x, F32 bound) { return _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ) != 0; }
+
 struct F64 {
   static constexpr size_t lanes = 8;
   __m512d v;
@@ -163,7 +165,7 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm512_sub_pd(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {_mm512_mul_pd(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {_mm512_div_pd(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
-COVN_INLINE F64 max64(F64 a, F64 b) { return {_mm512_max_pd(a.v, b.v)}; }
+COVN_INLINE F64 max_keeping_nan(F64 bound, F64 t) { return {_mm512_max_pd(bound.v, t.v)}; }
 COVN_INLINE F64 power64(F64 shifted) {
   return {_mm512_castsi512_pd(
       _mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(shifted.v), 52), _mm512_set1_epi64(kOneBits)))};

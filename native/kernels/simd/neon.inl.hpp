@@ -56,6 +56,8 @@ struct GreaterCounter {
 };
 COVN_INLINE int64_t count_greater(F32 x, F32 bound) { return vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
 
+COVN_INLINE bool any_greater(F32 x, F32 bound) { return vmaxvq_u32(vcgtq_f32(x.v, bound.v)) != 0; }
+
 struct F64 {
   static constexpr size_t lanes = 2;
   float64x2_t v;
@@ -70,7 +72,7 @@ COVN_INLINE F64 sub(F64 a, F64 b) { return {vsubq_f64(a.v, b.v)}; }
 COVN_INLINE F64 mul(F64 a, F64 b) { return {vmulq_f64(a.v, b.v)}; }
 COVN_INLINE F64 div(F64 a, F64 b) { return {vdivq_f64(a.v, b.v)}; }
 COVN_INLINE F64 fma(F64 a, F64 b, F64 c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
-COVN_INLINE F64 max64(F64 a, F64 b) { return {vmaxq_f64(a.v, b.v)}; }
+COVN_INLINE F64 max_keeping_nan(F64 bound, F64 t) { return {vmaxq_f64(bound.v, t.v)}; }
 COVN_INLINE F64 power64(F64 shifted) {
   return {vreinterpretq_f64_s64(vaddq_s64(vshlq_n_s64(vreinterpretq_s64_f64(shifted.v), 52), vdupq_n_s64(kOneBits)))};
 }

@@ -112,6 +112,8 @@ struct GreaterCounter {
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 
+COVN_INLINE bool any_greater(F32 x, F32 bound) { return count_greater(x, bound) > 0; }
+
 struct F64 {
   static constexpr size_t lanes = 4;
   double v[lanes];
@@ -143,9 +145,9 @@ COVN_INLINE F64 fma(F64 a, F64 b, F64 c) {
   for (size_t i = 0; i < F64::lanes; i++) a.v[i] = a.v[i] * b.v[i] + c.v[i];
   return a;
 }
-COVN_INLINE F64 max64(F64 a, F64 b) {
-  for (size_t i = 0; i < F64::lanes; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
-  return a;
+COVN_INLINE F64 max_keeping_nan(F64 bound, F64 t) {
+  for (size_t i = 0; i < F64::lanes; i++) t.v[i] = t.v[i] < bound.v[i] ? bound.v[i] : t.v[i];
+  return t;
 }
 // 2^k for a whole k given as k + 1.5 * 2^52: it sits in the low bits.
 COVN_INLINE F64 power64(F64 shifted) {

@@ -32,6 +32,8 @@ namespace covn::avx512 {
 
 #include "kernels/row_finish.inl.hpp"
 
+#include "kernels/pair.inl.hpp"
+
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

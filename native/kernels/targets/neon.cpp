@@ -18,6 +18,8 @@ namespace covn::neon {
 
 #include "kernels/row_finish.inl.hpp"
 
+#include "kernels/pair.inl.hpp"
+
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

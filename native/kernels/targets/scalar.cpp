@@ -15,6 +15,8 @@ namespace covn::scalar {
 
 #include "kernels/row_finish.inl.hpp"
 
+#include "kernels/pair.inl.hpp"
+
 #include "kernels/pairwise.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -12,6 +12,7 @@ const KernelTable kTable = {
     kRows<float>,
     kRows<Float16>,
     kRows<BFloat16>,
+    {accumulate_pair<float>, accumulate_pair<Float16>, accumulate_pair<BFloat16>},
     count_pairs,
     count_pairs_on_ladder,
     count_below_infinity,

@@ -1,0 +1,330 @@
+// Pairs of models: the kernels of every target and the job, against the long double reference.
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "covn/pair.hpp"
+#include "reference/number_formats.hpp"
+#include "reference/pair.hpp"
+#include "test/check.hpp"
+#include "test/pool.hpp"
+#include "test/tables.hpp"
+
+using namespace covn;
+using namespace covn::test;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+template <class T>
+T store(double value);
+template <>
+float store(double value) {
+  return static_cast<float>(value);
+}
+template <>
+BFloat16 store(double value) {
+  return {static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(value)) >> 16)};
+}
+template <>
+Float16 store(double value) {
+  return {reference::encode_half(value)};
+}
+
+template <class T>
+PairState accumulate(const KernelTable& table, const std::vector<T>& a, const std::vector<T>& b, double temperature) {
+  PairState state;
+  table.pairs.of(T{})(a.data(), b.data(), a.size(), make_row_parameters(2 * temperature, table.table_bits, a.size()),
+                      state);
+  return state;
+}
+
+template <class T>
+PairResult score(const KernelTable& table, const std::vector<T>& a, const std::vector<T>& b, size_t target,
+                 double temperature = 1.0) {
+  const PairState state = accumulate(table, a, b, temperature);
+  return finish_pair(state, to_float(a[target]), to_float(b[target]), temperature);
+}
+
+template <class T>
+reference::Pair exact(const std::vector<T>& a, const std::vector<T>& b, size_t target, double temperature = 1.0) {
+  std::vector<float> x, y;
+  for (const T value : a) x.push_back(to_float(value));
+  for (const T value : b) y.push_back(to_float(value));
+  return reference::score_pair(x.data(), y.data(), x.size(), target, temperature);
+}
+
+struct Setting {
+  size_t vocab;
+  double deviation, offset, temperature;
+  bool alike;  // the model's logits near the reference's
+};
+
+// Gives the largest error of a KL.
+template <class T>
+double check_random(const KernelTable& table, const Setting& s) {
+  Random random(s.vocab * 31 + static_cast<uint64_t>(s.deviation));
+  const double bound = s.deviation > 5.0 || s.temperature < 1.0 ? 2e-6 : 1e-6;
+  double worst = 0.0;
+  for (int row = 0; row < (s.vocab > 10000 ? 3 : 100); row++) {
+    std::vector<T> a(s.vocab), b(s.vocab);
+    for (size_t i = 0; i < s.vocab; i++) {
+      const double x = s.deviation * random.normal();
+      a[i] = store<T>(x);
+      b[i] = store<T>(s.offset + (s.alike ? x + 0.5 * random.normal() : s.deviation * random.normal()));
+    }
+    const size_t target = random.bits() % s.vocab;
+    const PairResult got = score(table, a, b, target, s.temperature);
+    const reference::Pair want = exact(a, b, target, s.temperature);
+    CHECK_AT_MOST(std::fabs(got.kl - want.kl), bound);
+    CHECK_AT_MOST(std::fabs(got.hellinger - want.hellinger), bound);
+    CHECK_AT_MOST(std::fabs(got.log_ratio - want.log_ratio), bound);
+    CHECK(got.kl >= 0.0 && got.hellinger >= 0.0 && got.hellinger <= 1.0);
+    worst = std::fmax(worst, static_cast<double>(std::fabs(got.kl - want.kl)));
+  }
+  return worst;
+}
+
+template <class T>
+void check_type(const char* type) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (double deviation : {1.0, 5.0, 30.0}) {
+      double worst = 0.0;
+      for (size_t vocab : {1, 2, 7, 33, 1000, 32001}) {
+        for (bool alike : {false, true}) {
+          worst = std::fmax(worst, check_random<T>(*table, {vocab, deviation, 0.0, 1.0, alike}));
+        }
+        if (deviation != 5.0) continue;
+        for (double temperature : {0.6, 2.5}) check_random<T>(*table, {vocab, deviation, 0.0, temperature, false});
+        check_random<T>(*table, {vocab, deviation, 1000.0, 1.0, false});
+      }
+      std::printf("    %s %s, deviation %g: KL error at most %.1e\n", name.c_str(), type, deviation, worst);
+    }
+  }
+}
+
+// A row whose largest logits come late, so that origins move, and which holds everything awkward that is finite.
+std::vector<float> rising_row(size_t n, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> x(n);
+  for (size_t i = 0; i < n; i++) x[i] = static_cast<float>(-3000.0 + 0.5 * static_cast<double>(i) + random.normal());
+  for (size_t i = 5; i < n; i += 1001) x[i] = -kInfinity;
+  return x;
+}
+
+}  // namespace
+
+COVN_TEST(f32_agrees_with_long_double) { check_type<float>("f32"); }
+COVN_TEST(f16_agrees_with_long_double) { check_type<Float16>("f16"); }
+COVN_TEST(bf16_agrees_with_long_double) { check_type<BFloat16>("bf16"); }
+
+COVN_TEST(equal_logits_are_at_distance_0_exactly) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {1, 2, 33, 1000, 5001}) {
+      for (double temperature : {1e-6, 0.7, 1.0, 1e6}) {
+        Random random(vocab);
+        std::vector<float> a(vocab);
+        for (float& x : a) x = static_cast<float>(10.0 * random.normal());
+        if (vocab == 5001) a = rising_row(vocab, 3);
+        const size_t target = vocab - 1;
+        const PairResult got = score(*table, a, a, target, temperature);
+        CHECK(got.kl == 0.0 && got.hellinger == 0.0 && got.log_ratio == 0.0);
+      }
+    }
+  }
+}
+
+COVN_TEST(origins_follow_rising_logits) {
+  for (const auto& [name, table] : runnable_tables()) {
+    const std::vector<float> a = rising_row(9000, 4), level(9000, 7.0f);
+    std::vector<float> b = rising_row(9000, 5);
+    const PairResult both = score(*table, a, b, 8999);
+    const reference::Pair want = exact(a, b, 8999);
+    CHECK_AT_MOST(std::fabs(both.kl - want.kl), 1e-6);
+    CHECK_AT_MOST(std::fabs(both.hellinger - want.hellinger), 1e-6);
+    CHECK_AT_MOST(std::fabs(both.log_ratio - want.log_ratio), 1e-6);
+    // Against equal probabilities, either way; the second KL is about a thousand, and -inf makes it infinite.
+    CHECK_AT_MOST(std::fabs(score(*table, a, level, 0).kl - exact(a, level, 0).kl), 1e-6);
+    CHECK(std::isinf(score(*table, level, b, 0).kl));
+    for (float& x : b) x = x == -kInfinity ? -1e30f : x;
+    const long double huge = exact(level, b, 0).kl;
+    CHECK_AT_MOST(std::fabs(score(*table, level, b, 0).kl / huge - 1.0L), 1e-6);
+  }
+}
+
+COVN_TEST(logits_of_minus_infinity) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {5, 100, 5000}) {
+      Random random(vocab);
+      std::vector<float> a(vocab), b(vocab);
+      for (float& x : a) x = static_cast<float>(random.normal());
+      for (float& x : b) x = static_cast<float>(random.normal());
+      const auto agrees = [&](const std::vector<float>& x, const std::vector<float>& y) {
+        const PairResult got = score(*table, x, y, 0);
+        const reference::Pair want = exact(x, y, 0);
+        CHECK(std::isinf(want.kl) ? got.kl == kInfinity : std::fabs(got.kl - want.kl) <= 1e-6);
+        CHECK_AT_MOST(std::fabs(got.hellinger - want.hellinger), 1e-6);
+      };
+      std::vector<float> x = a, y = b;
+      x[vocab - 1] = -kInfinity;  // 0 log 0
+      agrees(x, y);
+      agrees(y, x);
+      // However small the reference's share of what the model excludes.
+      y[vocab - 1] = -1e4f;
+      CHECK(score(*table, y, x, 0).kl == kInfinity);
+      y[vocab - 1] = -kInfinity;  // excluded by both
+      agrees(x, y);
+      for (size_t i = 1; i < vocab; i++) x[i] = y[i] = -kInfinity;
+      CHECK(score(*table, x, y, 0).kl == 0.0 && score(*table, x, y, 0).hellinger == 0.0);
+      // Nothing in common.
+      x.assign(vocab, -kInfinity);
+      x[vocab - 1] = 3.0f;
+      CHECK(score(*table, x, y, 0).kl == kInfinity && score(*table, x, y, 0).hellinger == 1.0);
+      CHECK(score(*table, x, y, 0).log_ratio == -kInfinity && score(*table, y, x, 0).log_ratio == kInfinity);
+      CHECK(std::isnan(score(*table, x, y, 1).log_ratio));
+    }
+  }
+}
+
+COVN_TEST(rows_that_are_not_finite_are_told_by_their_sums) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {3, 64, 5000}) {
+      const std::vector<float> good(vocab, 1.0f);
+      for (size_t at : {size_t{0}, vocab / 2, vocab - 1}) {
+        for (float value : {std::nanf(""), -std::nanf(""), kInfinity}) {
+          std::vector<float> bad = good;
+          bad[at] = value;
+          const PairState first = accumulate(*table, bad, good, 1.0), second = accumulate(*table, good, bad, 1.0);
+          CHECK(std::isnan(first.reference) && first.model > 0.0);
+          CHECK(std::isnan(second.model) && second.reference > 0.0);
+        }
+      }
+      const std::vector<float> none(vocab, -kInfinity);
+      CHECK(accumulate(*table, none, good, 1.0).reference == 0.0 && accumulate(*table, good, none, 1.0).model == 0.0);
+    }
+  }
+}
+
+namespace {
+
+struct Outputs {
+  Status status;
+  std::vector<double> log_ratio, kl, hellinger;
+  std::vector<float> token_kl;
+  std::vector<int64_t> non_finite_rows;
+};
+
+struct Batch {
+  std::vector<float> reference, model;
+  std::vector<int32_t> targets;
+  size_t vocab;
+};
+
+Batch random_batch(size_t rows, size_t vocab) {
+  Random random(rows);
+  Batch batch{std::vector<float>(rows * vocab), std::vector<float>(rows * vocab), std::vector<int32_t>(rows), vocab};
+  for (float& x : batch.reference) x = static_cast<float>(3.0 * random.normal());
+  for (float& x : batch.model) x = static_cast<float>(3.0 * random.normal());
+  for (int32_t& t : batch.targets) t = static_cast<int32_t>(random.bits() % vocab);
+  return batch;
+}
+
+Outputs run(const Batch& batch, std::vector<int64_t> offsets, ThreadPool* pool, unsigned threads,
+            bool propagate = false) {
+  const size_t rows = batch.targets.size(), responses = offsets.size() - 1;
+  Outputs out{{},
+              std::vector<double>(responses),
+              std::vector<double>(responses),
+              std::vector<double>(responses),
+              std::vector<float>(rows),
+              {}};
+  PairRequest request;
+  request.reference = batch.reference.data();
+  request.model = batch.model.data();
+  request.reference_count = batch.reference.size();
+  request.model_count = batch.model.size();
+  request.vocab = batch.vocab;
+  request.tokens.targets = batch.targets.data();
+  request.tokens.rows = rows;
+  request.tokens.offsets = std::move(offsets);
+  request.tokens.propagate_non_finite = propagate;
+  request.tokens.target = best_target();
+  request.log_ratio = out.log_ratio.data();
+  request.kl = out.kl.data();
+  request.hellinger = out.hellinger.data();
+  request.token_kl = out.token_kl.data();
+  std::unique_ptr<ScoreJob> made;
+  out.status = make_pair_job(std::move(request), made);
+  if (!out.status.ok()) return out;
+  std::shared_ptr<ScoreJob> job = std::move(made);
+  out.status = pool ? run_on_pool(*pool, job, threads) : run_inline(*job);
+  out.non_finite_rows = job->non_finite_rows();
+  return out;
+}
+
+}  // namespace
+
+COVN_TEST(same_bits_for_any_threads_and_batches) {
+  ThreadPool pool(4);
+  const Batch batch = random_batch(3000, 257);
+  const Outputs whole = run(batch, {0, 1500, 3000}, nullptr, 0);
+  CHECK(whole.status.ok());
+  for (unsigned threads : {1u, 2u, 4u}) {
+    const Outputs again = run(batch, {0, 1500, 3000}, &pool, threads);
+    CHECK(again.log_ratio == whole.log_ratio && again.kl == whole.kl && again.hellinger == whole.hellinger);
+    CHECK(again.token_kl == whole.token_kl);
+  }
+  const Batch half{{batch.reference.begin() + 1500 * 257, batch.reference.end()},
+                   {batch.model.begin() + 1500 * 257, batch.model.end()},
+                   {batch.targets.begin() + 1500, batch.targets.end()},
+                   257};
+  const Outputs alone = run(half, {0, 1500}, &pool, 2);
+  CHECK(alone.log_ratio[0] == whole.log_ratio[1] && alone.kl[0] == whole.kl[1]);
+  CHECK(alone.hellinger[0] == whole.hellinger[1]);
+}
+
+COVN_TEST(sums_are_of_the_scored_rows) {
+  Batch batch = random_batch(6, 10);
+  batch.targets[1] = -1;
+  for (size_t i = 10; i < 20; i++) batch.model[i] = std::nanf("");
+  const Outputs out = run(batch, {0, 3, 3, 6}, nullptr, 0);
+  CHECK(out.status.ok() && std::isnan(out.token_kl[1]));
+  long double kl = 0, log_ratio = 0;
+  for (size_t row : {0, 2}) {
+    const auto want = reference::score_pair(&batch.reference[row * 10], &batch.model[row * 10], 10,
+                                            static_cast<size_t>(batch.targets[row]), 1.0L);
+    kl += want.kl;
+    log_ratio += want.log_ratio;
+  }
+  CHECK_AT_MOST(std::fabs(out.kl[0] - kl), 2e-6);
+  CHECK_AT_MOST(std::fabs(out.log_ratio[0] - log_ratio), 2e-6);
+  CHECK(out.kl[1] == 0.0 && out.log_ratio[1] == 0.0 && out.hellinger[1] == 0.0);
+}
+
+COVN_TEST(a_bad_row_is_named_with_its_model_or_flagged) {
+  for (bool model : {false, true}) {
+    Batch batch = random_batch(4, 5);
+    (model ? batch.model : batch.reference)[2 * 5 + 1] = kInfinity;
+    Outputs out = run(batch, {0, 4}, nullptr, 0);
+    const std::string place = model ? "row 2 of model" : "row 2 of reference";
+    CHECK(out.status.code == Code::non_finite && out.status.message.find(place) != std::string::npos);
+    CHECK(out.status.message.find("+inf at column 1") != std::string::npos);
+    out = run(batch, {0, 2, 4}, nullptr, 0, true);
+    CHECK(out.status.ok() && out.non_finite_rows == std::vector<int64_t>{2});
+    CHECK(std::isfinite(out.kl[0]) && std::isnan(out.kl[1]) && std::isnan(out.hellinger[1]));
+  }
+}
+
+COVN_TEST(bad_requests_are_refused) {
+  const Batch batch = random_batch(4, 5);
+  CHECK(run(batch, {0, 5}, nullptr, 0).status.code == Code::shape);
+  Batch bad = batch;
+  bad.model.pop_back();
+  CHECK(run(bad, {0, 4}, nullptr, 0).status.code == Code::shape);
+  bad = batch;
+  bad.targets[3] = 5;
+  CHECK(run(bad, {0, 4}, nullptr, 0).status.code == Code::range);
+}
+
+int main() { return run_all(); }
