@@ -82,7 +82,7 @@ export function gaussians(count, dtype, sd, buffer, offset = 0) {
 
 /** Target ids that visit the whole vocabulary. */
 export function targetsFor(rows, vocab) {
-  const targets = new Int32Array(rows);
+  const targets = new Int32Array(new SharedArrayBuffer(4 * rows));
   for (let row = 0; row < rows; row++) targets[row] = (row * 7919) % vocab;
   return targets;
 }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/huge_pages.hpp"
+
 namespace covn::binding {
 
 namespace {
@@ -54,6 +56,7 @@ Arguments::RawView Arguments::raw_output(const char* name, napi_typedarray_type 
   if (raw.length != length) {
     refuse(Code::shape, std::to_string(length) + " elements", name, std::to_string(raw.length));
   }
+  advise_huge_pages(raw.data, length * element_size);
   return raw;
 }
 

@@ -74,7 +74,9 @@ TargetSupport x86_support(Target target) {
 }  // namespace
 #endif
 
-TargetSupport target_support(Target target) {
+namespace {
+
+TargetSupport find_support(Target target) {
   if (target == Target::scalar) return {true, ""};
 #if COVN_ARCH_X86
   if (target == Target::avx2 || target == Target::avx512) return x86_support(target);
@@ -87,9 +89,22 @@ TargetSupport target_support(Target target) {
 #endif
 }
 
+}  // namespace
+
+// Found once: in a virtual machine each CPUID instruction is a trap of tens of microseconds.
+TargetSupport target_support(Target target) {
+  static const std::array<TargetSupport, kTargets.size()> support = [] {
+    std::array<TargetSupport, kTargets.size()> found;
+    for (Target each : kTargets) found[static_cast<size_t>(each)] = find_support(each);
+    return found;
+  }();
+  return support[static_cast<size_t>(target)];
+}
+
 bool multiplies_bfloat16() {
 #if COVN_ARCH_X86
-  return cpuid(7, 0).eax >= 1 && bit(cpuid(7, 1).eax, 5);
+  static const bool found = cpuid(7, 0).eax >= 1 && bit(cpuid(7, 1).eax, 5);
+  return found;
 #else
   return false;
 #endif

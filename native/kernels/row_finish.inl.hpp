@@ -22,8 +22,10 @@ COVN_INLINE F64 exp64(F64 x, F64 octave) {
   const F64 magic = set64(0x1.8p52);
   const F64 shifted = fma(x, set64(kLog2E), magic);
   const F64 r = fma(sub(magic, shifted), set64(kLn2), x);
-  F64 p = set64(1.0);
-  for (int n = 10; n > 0; n--) p = fma(mul(p, r), set64(1.0 / n), set64(1.0));
+  constexpr double kInverseFactorials[] = {1.0,       1.0,        1.0 / 2,     1.0 / 6,      1.0 / 24,     1.0 / 120,
+                                           1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
+  F64 p = set64(kInverseFactorials[10]);
+  for (int n = 9; n >= 0; n--) p = fma(p, r, set64(kInverseFactorials[n]));
   return mul(p, power64(sub(shifted, octave)));
 }
 
@@ -47,7 +49,8 @@ void finish_rows(const RowBatch& batch, size_t count, const RowParameters& param
     for (size_t i = 0; i < F32::lanes; i += F64::lanes) {
       const size_t at = start + i;
       const F64 max = sub(load64(batch.max + at), load64(batch.origin + at));
-      const F64 largest = exp64(div(max, temperature), load64(batch.octave + at));
+      const F64 scaled = parameters.unit_temperature ? max : div(max, temperature);
+      const F64 largest = exp64(scaled, load64(batch.octave + at));
       const F64 log_sum = max_keeping_nan(zero, log64(add(div(load64(rest + i), largest), one)));
       store64(results.log_sum + at, log_sum);
       if (!Weighted) continue;

@@ -120,7 +120,7 @@ struct RowSums {
 // sum NaN; a row of nothing but -inf leaves it 0.
 struct RowState {
   float max = -std::numeric_limits<float>::infinity();
-  Place place{0.0f, 0};  // means nothing while the sums are empty
+  Place place{0.0f, 0};     // means nothing while the sums are empty
   bool packed_max = false;  // the term of `max` was formed by the packed kernel
   RowSums sums;
   int64_t greater = 0;

@@ -193,10 +193,13 @@ class HiddenJob final : public ScoreJob {
       const size_t count = std::min(kBatchRows, block.count - first);
       for (size_t i = 0; i < count; i++) batch.set(i, total(block, first + i), parameters_);
       row_kernels_.finish[weighted_](batch, count, parameters_, results);
+      double tokens[kBatchRows];
+      token_log_probs(block.target_logits.data() + first, batch, results, count, scoring_.temperature, tokens);
       for (size_t i = 0; i < count; i++) {
         const size_t row = block.tokens[first + i].row;
         if (batch.sum[i] > 0.0) {
-          log_probs_[row] = outputs_.write_row(row, block.target_logits[first + i], batch, results, i);
+          log_probs_[row] = tokens[i];
+          outputs_.write_row(row, tokens[i], batch, results, i);
           continue;
         }
         const float found = batch.max[i];

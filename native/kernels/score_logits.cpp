@@ -92,17 +92,34 @@ class LogitsJob final : public ScoreJob {
     RowResults results;
     kernels_.accumulate[weighted_][greater_](rows, scored, vocab_, logits, parameters_, batch);
     kernels_.finish[weighted_](batch, scored, parameters_, results);
+    if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
+      for (size_t i = 0; i < scored; i++) logits[i] = to_float(rows[i][targets[i]]);
+    }
+    bool finite = true;
+    for (size_t i = 0; i < scored; i++) finite &= batch.sum[i] > 0.0;
+    double tokens[kBatchRows];
+    token_log_probs(logits, batch, results, scored, scoring_.temperature, tokens);
+    if (scored == count && finite) {
+      outputs_.write_rows(first, count, tokens, batch, results);
+    } else if (!write_some(chunk, indices, scored, tokens, batch, results)) {
+      return false;
+    }
+    for (size_t i = 0; i < scored; i++) sum += tokens[i];
+    return true;
+  }
+
+  // Rows among which some are not scored or not finite; the tokens of the latter become NaN. False when the job failed.
+  bool write_some(size_t chunk, const size_t* indices, size_t scored, double* tokens, const RowBatch& batch,
+                  const RowResults& results) {
     for (size_t i = 0; i < scored; i++) {
-      // Only now, when the row is in the cache, unless the kernel needed it.
-      const float logit = greater_ ? logits[i] : to_float(rows[i][targets[i]]);
       if (batch.sum[i] > 0.0) {
-        sum += outputs_.write_row(indices[i], logit, batch, results, i);
-      } else {
-        if (Status status = non_finite(indices[i]); !status.ok()) {
-          fail(chunk, indices[i], std::move(status));
-          return false;
-        }
-        sum = std::numeric_limits<double>::quiet_NaN();
+        outputs_.write_row(indices[i], tokens[i], batch, results, i);
+        continue;
+      }
+      tokens[i] = std::numeric_limits<double>::quiet_NaN();
+      if (Status status = non_finite(indices[i]); !status.ok()) {
+        fail(chunk, indices[i], std::move(status));
+        return false;
       }
     }
     return true;
@@ -138,7 +155,8 @@ class LogitsJob final : public ScoreJob {
           RowResults results;
           batch.set(0, state, parameters_);
           kernels_.finish[weighted_](batch, 1, parameters_, results);
-          token = outputs_.write_row(index, segments->target_logit, batch, results, 0);
+          token_log_probs(&segments->target_logit, batch, results, 1, scoring_.temperature, &token);
+          outputs_.write_row(index, token, batch, results, 0);
         } else {
           if (Status status = non_finite(index); !status.ok()) return status;
           token = std::numeric_limits<double>::quiet_NaN();

@@ -89,8 +89,8 @@ inline const RowKernels<BFloat16>& KernelTable::rows<BFloat16>() const {
 // The table of a target that target_support() calls available.
 const KernelTable& kernels_for(Target target);
 
-// The target's kernels for hidden states of a storage format: those that multiply pairs of bfloat16s where the processor
-// can.
+// The target's kernels for hidden states of a storage format: those that multiply pairs of bfloat16s where the
+// processor can.
 const HiddenKernels& hidden_kernels_for(Target target, DType dtype);
 
 }  // namespace covn

@@ -21,20 +21,44 @@ inline Status non_finite_row(const char* name, size_t row, const std::string& fo
                   "row " + std::to_string(row) + " of " + name, found);
 }
 
+// Token log-probs of a batch: (x_t - m)/T - log(s), never x_t/T - (m/T + log s), which loses the bits of log(s) when m
+// is large.
+inline void token_log_probs(const float* target_logits, const RowBatch& batch, const RowResults& results, size_t count,
+                            double temperature, double* tokens) {
+  for (size_t i = 0; i < count; i++) {
+    tokens[i] = (static_cast<double>(target_logits[i]) - batch.max[i]) / temperature - results.log_sum[i];
+  }
+}
+
 class TokenOutputs {
  public:
   explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
 
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 
-  // Writes a finite row from entry i of its batch, and gives its token log-prob.
-  double write_row(size_t row, float target_logit, const RowBatch& batch, const RowResults& results, size_t i) const {
-    const double max = batch.max[i];
-    // (x_t - m)/T - log(s), never x_t/T - (m/T + log s): the latter loses the bits of log(s) when m is large.
-    const double token = (target_logit - max) / scoring_.temperature - results.log_sum[i];
-    write(row, token, max / scoring_.temperature + results.log_sum[i], results.entropy[i],
-          static_cast<int32_t>(batch.greater[i] + 1));
-    return token;
+  // Writes a finite row from entry i of its batch.
+  void write_row(size_t row, double token, const RowBatch& batch, const RowResults& results, size_t i) const {
+    const double log_z = static_cast<double>(batch.max[i]) / scoring_.temperature + results.log_sum[i];
+    write(row, token, log_z, results.entropy[i], static_cast<int32_t>(batch.greater[i] + 1));
+  }
+
+  // The same for a batch of rows first .. first + count, output by output.
+  void write_rows(size_t first, size_t count, const double* tokens, const RowBatch& batch,
+                  const RowResults& results) const {
+    if (scoring_.token) {
+      for (size_t i = 0; i < count; i++) scoring_.token[first + i] = static_cast<float>(tokens[i]);
+    }
+    if (scoring_.log_z) {
+      for (size_t i = 0; i < count; i++) {
+        scoring_.log_z[first + i] = static_cast<double>(batch.max[i]) / scoring_.temperature + results.log_sum[i];
+      }
+    }
+    if (scoring_.entropy) {
+      for (size_t i = 0; i < count; i++) scoring_.entropy[first + i] = static_cast<float>(results.entropy[i]);
+    }
+    if (scoring_.rank) {
+      for (size_t i = 0; i < count; i++) scoring_.rank[first + i] = static_cast<int32_t>(batch.greater[i] + 1);
+    }
   }
 
   // A row with a NaN, a +inf or nothing but -inf: noted where that was asked for, else an error that says what was

@@ -45,6 +45,55 @@ static simde__m512i _mm512_mask_slli_epi64(simde__m512i kept, simde__mmask8 mask
   for (int i = 0; i < 8; i++) out[i] = mask >> i & 1 ? in[i] << bits : out[i];
   return simde_mm512_loadu_si512(out);
 }
+static simde__m512 _mm512_mask_loadu_ps(simde__m512 source, uint16_t mask, const float* p) {
+  float lane[16];
+  simde_mm512_storeu_ps(lane, source);
+  for (int i = 0; i < 16; i++) lane[i] = mask >> i & 1 ? p[i] : lane[i];
+  return simde_mm512_loadu_ps(lane);
+}
+static simde__m256i _mm256_mask_loadu_epi16(simde__m256i source, uint16_t mask, const void* p) {
+  uint16_t lane[16];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(lane), source);
+  for (int i = 0; i < 16; i++) lane[i] = mask >> i & 1 ? static_cast<const uint16_t*>(p)[i] : lane[i];
+  return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(lane));
+}
+static simde__m512 _mm512_shuffle_f32x4(simde__m512 a, simde__m512 b, int control) {
+  float in[32], out[16];
+  simde_mm512_storeu_ps(in, a);
+  simde_mm512_storeu_ps(in + 16, b);
+  for (int quarter = 0; quarter < 4; quarter++) {
+    const int from = (quarter < 2 ? 0 : 16) + 4 * (control >> 2 * quarter & 3);
+    for (int i = 0; i < 4; i++) out[4 * quarter + i] = in[from + i];
+  }
+  return simde_mm512_loadu_ps(out);
+}
+static uint32_t _mm512_cmpgt_epu16_mask(simde__m512i a, simde__m512i b) {
+  uint16_t x[32], y[32];
+  simde_mm512_storeu_si512(x, a);
+  simde_mm512_storeu_si512(y, b);
+  uint32_t mask = 0;
+  for (int i = 0; i < 32; i++) mask |= static_cast<uint32_t>(x[i] > y[i]) << i;
+  return mask;
+}
+static int _mm512_reduce_add_epi32(simde__m512i a) {
+  int lane[16], sum = 0;
+  simde_mm512_storeu_si512(lane, a);
+  for (int x : lane) sum += x;
+  return sum;
+}
+static simde__m512i _mm512_srai_epi64(simde__m512i a, int bits) {
+  int64_t lane[8];
+  simde_mm512_storeu_si512(lane, a);
+  for (int64_t& x : lane) x >>= bits;
+  return simde_mm512_loadu_si512(lane);
+}
+static simde__m512d _mm512_cvtepi64_pd(simde__m512i a) {
+  int64_t in[8];
+  double out[8];
+  simde_mm512_storeu_si512(in, a);
+  for (int i = 0; i < 8; i++) out[i] = static_cast<double>(in[i]);
+  return simde_mm512_loadu_pd(out);
+}
 static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
 
 namespace covn::emulated_avx512 {

@@ -4,6 +4,15 @@
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/arm/neon.h>
 
+// What SIMDe 0.7 lacks, lane by lane.
+static simde_float64x2_t vdivq_f64(simde_float64x2_t a, simde_float64x2_t b) {
+  double x[2], y[2];
+  simde_vst1q_f64(x, a);
+  simde_vst1q_f64(y, b);
+  for (int i = 0; i < 2; i++) x[i] /= y[i];
+  return simde_vld1q_f64(x);
+}
+
 namespace covn::emulated_neon {
 #include "kernels/simd/neon.inl.hpp"
 

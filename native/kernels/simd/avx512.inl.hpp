@@ -32,13 +32,13 @@ COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {_mm512_max_ps(bound.
 #define COVN_TARGET_LOADS_PADDED 1
 COVN_INLINE F32 load_padded(const float* p, size_t n) {
   if (n >= F32::lanes) return load(p);
-  const __mmask16 there = static_cast<__mmask16>((1u << n) - 1);
+  const auto there = static_cast<uint16_t>((1u << n) - 1);
   return {_mm512_mask_loadu_ps(_mm512_set1_ps(-COVN_INFINITY), there, p)};
 }
 template <class T>
 COVN_INLINE F32 load_padded(const T* p, size_t n) {
   if (n >= F32::lanes) return load(p);
-  const __mmask16 there = static_cast<__mmask16>((1u << n) - 1);
+  const auto there = static_cast<uint16_t>((1u << n) - 1);
   const __m256i padding = _mm256_set1_epi16(static_cast<int16_t>(kNegativeInfinity<T>));
   const __m256i halves = _mm256_mask_loadu_epi16(padding, there, p);
   T lane[F32::lanes];
