@@ -17,7 +17,7 @@ import { score, scoreSync } from './score.ts';
  * responses, `log pi(y | x)` (Sec. 2, arXiv 2510.15020), in nats relative to the stored logits.
  *
  * A token's absolute error is at most 1e-6 nats for logits of standard deviation up to 5 and 2e-6 up to 30 (measured:
- * below 1e-7) before it is rounded to float; the mean signed error is below 1e-8 nats. The result has the same bits for
+ * below 5e-7) before it is rounded to float; the mean signed error is below 1e-8 nats. The result has the same bits for
  * any number of threads and any split of the batch. Runs off the event loop on covn's own threads.
  *
  * @throws TypeError (ERR_COVN_DTYPE), RangeError (ERR_COVN_SHAPE, ERR_COVN_RANGE), CovnError (ERR_COVN_NON_FINITE,

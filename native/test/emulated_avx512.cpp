@@ -45,6 +45,16 @@ static simde__m512i _mm512_mask_slli_epi64(simde__m512i kept, simde__mmask8 mask
   for (int i = 0; i < 8; i++) out[i] = mask >> i & 1 ? in[i] << bits : out[i];
   return simde_mm512_loadu_si512(out);
 }
+// SIMDe multiplies and adds with two roundings where the processor has no fused instruction in its baseline.
+#undef _mm512_fmadd_ps
+static simde__m512 _mm512_fmadd_ps(simde__m512 a, simde__m512 b, simde__m512 c) {
+  float x[16], y[16], z[16];
+  simde_mm512_storeu_ps(x, a);
+  simde_mm512_storeu_ps(y, b);
+  simde_mm512_storeu_ps(z, c);
+  for (int i = 0; i < 16; i++) x[i] = static_cast<float>(static_cast<double>(x[i]) * y[i] + z[i]);
+  return simde_mm512_loadu_ps(x);
+}
 static simde__m512 _mm512_mask_loadu_ps(simde__m512 source, uint16_t mask, const float* p) {
   float lane[16];
   simde_mm512_storeu_ps(lane, source);

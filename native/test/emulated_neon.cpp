@@ -4,6 +4,16 @@
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/arm/neon.h>
 
+// SIMDe multiplies and adds with two roundings where the processor has no fused instruction in its baseline.
+#undef vfmaq_f32
+static simde_float32x4_t vfmaq_f32(simde_float32x4_t c, simde_float32x4_t a, simde_float32x4_t b) {
+  float x[4], y[4], z[4];
+  simde_vst1q_f32(x, a);
+  simde_vst1q_f32(y, b);
+  simde_vst1q_f32(z, c);
+  for (int i = 0; i < 4; i++) x[i] = static_cast<float>(static_cast<double>(x[i]) * y[i] + z[i]);
+  return simde_vld1q_f32(x);
+}
 // What SIMDe 0.7 lacks, lane by lane.
 static simde_float64x2_t vdivq_f64(simde_float64x2_t a, simde_float64x2_t b) {
   double x[2], y[2];
