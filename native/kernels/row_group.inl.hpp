@@ -110,8 +110,8 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
     if (place.octave == kNoOctave) {
       place = first_place(rows[start], n, parameters);
       if (place.origin != 0.0f) place = {0.0f, 0};
-      lowest = offset_of(place.octave - kWindowAbove, parameters);
-      highest = offset_of(place.octave + kWindowAbove, parameters);
+      lowest = offset_of(place.octave - kPlaceBelow, parameters);
+      highest = offset_of(place.octave + kPlaceAbove, parameters);
     }
     GroupSums sums;
     group_terms<T, Weighted, Greater, false>(rows + start, group, n, targets + start, place, terms, parameters, sums);
@@ -129,7 +129,7 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
     }
     bool moved = false;
     for (size_t row = 0; row < group; row++) {
-      if (sums.max[row] >= lowest && sums.max[row] <= highest) continue;
+      if (sums.max[row] >= lowest && sums.max[row] <= highest && is_small(sums.max[row], parameters)) continue;
       place_alone<T, Weighted, Greater>(rows + start + row, n, targets + start + row, sums.max[row], start + row, terms,
                                         parameters, batch);
       moved = true;

@@ -61,8 +61,9 @@ inline RowParameters make_row_parameters(double temperature, int table_bits, siz
 }
 
 constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
-constexpr int kWindowAbove = 60;       // octaves that a row's largest logit may lie above or below the window's
-constexpr int kWindowBelow = 125;      // 2^-125 beside a term of at least 1 changes no sum
+constexpr int kPlaceAbove = 60;        // octaves that a row's largest logit may lie above the place,
+constexpr int kPlaceBelow = 16;        // or below it
+constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-16 change no sum in double, of whatever length
 
 // Where a row's terms lie: exp((x - origin)/T) is kept divided by 2^octave. A power of two changes no rounding, so any
 // octave that keeps the terms within the float range gives the same results.
@@ -73,11 +74,16 @@ struct Place {
 
 constexpr int32_t kNoOctave = std::numeric_limits<int32_t>::min();
 
-inline Place place_of(float max, const RowParameters& p) {
+// Whether a row of this largest logit needs no origin: 2^b times its octave then fits the rounding by kMagic.
+inline bool is_small(float max, const RowParameters& p) {
   const double octaves = static_cast<double>(max) * kLog2E / p.temperature;
-  // Up to here 2^b times the octave fits the rounding by kMagic. The sum makes the conversion a floor.
-  if (octaves > -65000.0 && octaves < 65000.0) return {0.0f, static_cast<int32_t>(octaves + 65536.0) - 65536};
-  return {max, 0};
+  return octaves > -65000.0 && octaves < 65000.0;
+}
+
+inline Place place_of(float max, const RowParameters& p) {
+  if (!is_small(max, p)) return {max, 0};
+  // The sum makes the conversion a floor.
+  return {0.0f, static_cast<int32_t>(static_cast<double>(max) * kLog2E / p.temperature + 65536.0) - 65536};
 }
 
 // What follows from a place, in units of logits less the origin.
@@ -87,7 +93,7 @@ inline float magic_of(Place place, const RowParameters& p) {
 inline float offset_of(int octaves, const RowParameters& p) {
   return static_cast<float>(octaves * (p.temperature * kLn2));
 }
-inline float floor_of(Place place, const RowParameters& p) { return offset_of(place.octave - kWindowBelow, p); }
+inline float floor_of(Place place, const RowParameters& p) { return offset_of(place.octave - kFloor, p); }
 inline float centre_of(Place place, const RowParameters& p) { return offset_of(place.octave, p); }
 
 // Sums over logits x at a place:
@@ -145,11 +151,13 @@ struct RowState {
   }
 };
 
-// Whether terms whose largest logit is this can be formed at a place. One with an origin is for its own row only.
+// Whether terms whose largest logit is this can be formed at a place; `first`: nothing of the row is there yet. A place
+// with an origin is for its own row only, and whether a row has one must follow from the row alone.
 inline bool place_fits(Place place, float max, bool first, const RowParameters& p) {
-  if (max - place.origin > offset_of(place.octave + kWindowAbove, p)) return false;
+  if (max - place.origin > offset_of(place.octave + kPlaceAbove, p)) return false;
+  if (place.origin == 0.0f && (first || max > 0.0f) && !is_small(max, p)) return false;
   if (!first) return true;
-  return place.origin == 0.0f ? max >= offset_of(place.octave - kWindowAbove, p) : max == place.origin;
+  return place.origin == 0.0f ? max >= offset_of(place.octave - kPlaceBelow, p) : max == place.origin;
 }
 
 constexpr size_t kMaxLanes = 16;
@@ -160,7 +168,7 @@ constexpr size_t kBatchRows = 64;
 struct RowBatch {
   static constexpr size_t kSize = kBatchRows + kMaxLanes;
   float max[kSize], origin[kSize], octave[kSize], magic[kSize], floor[kSize];
-  bool packed_max[kSize];
+  bool packed_max[kSize] = {};  // the padding is read too
   double sum[kSize], packed[kSize], weighted[kSize];
   int64_t greater[kSize];
 

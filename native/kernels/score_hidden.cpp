@@ -66,8 +66,13 @@ class HiddenJob final : public ScoreJob {
   }
 
   Status merge() override {
+    size_t next = 0;  // the rows between tokens are those that are not scored
     for (size_t row = 0; row < scoring_.rows; row++) {
-      if (scoring_.targets[row] == -1) outputs_.write_not_scored(row);
+      if (next < tokens_.size() && tokens_[next].row == row) {
+        next++;
+      } else {
+        outputs_.write_not_scored(row);
+      }
     }
     outputs_.sort();
     return sum_tokens(log_probs_.data(), scoring_.rows, scoring_.offsets, scoring_.sequence);
@@ -255,7 +260,7 @@ Status check(const HiddenRequest& request) {
 
 Status scored_tokens(const HiddenRequest& request, std::vector<ScoredToken>& tokens) {
   for (size_t row = 0; row < request.scoring.rows; row++) {
-    const int32_t target = request.scoring.targets[row];
+    const int32_t target = read_target(request.scoring.targets + row);
     if (target == -1) continue;
     if (target < 0 || static_cast<size_t>(target) >= request.vocab) {
       return bad_target(row, target, request.vocab);

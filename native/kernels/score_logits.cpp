@@ -34,6 +34,7 @@ class LogitsJob final : public ScoreJob {
         segments_((vocab_ + kSegment - 1) / kSegment),
         outputs_(scoring_),
         blocks_(scoring_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
+        long_targets_(scoring_.targets, scoring_.targets + (segments_ > 1 ? scoring_.rows : 0)),
         long_rows_(segments_ > 1 ? scoring_.rows * segments_ : 0) {}
 
   size_t chunk_count() const override { return segments_ > 1 ? long_rows_.size() : blocks_.chunk_count(); }
@@ -73,8 +74,7 @@ class LogitsJob final : public ScoreJob {
     float logits[kBatchRows] = {};
     size_t scored = 0;
     for (size_t index = first; index < first + count; index++) {
-      // Read once: the memory may be shared.
-      const int32_t target = scoring_.targets[index];
+      const int32_t target = read_target(scoring_.targets + index);
       if (target >= 0 && static_cast<size_t>(target) < vocab_) {
         indices[scored] = index;
         targets[scored] = target;
@@ -127,7 +127,7 @@ class LogitsJob final : public ScoreJob {
 
   void read_segment(size_t chunk) {
     const size_t index = chunk / segments_, start = chunk % segments_ * kSegment;
-    const int32_t target = scoring_.targets[index];
+    const int32_t target = long_targets_[index];
     if (target == -1) return;
     if (target < 0 || static_cast<size_t>(target) >= vocab_) {
       return fail(chunk, index, bad_target(index, target, vocab_));
@@ -189,7 +189,8 @@ class LogitsJob final : public ScoreJob {
   const size_t segments_;  // of a row
   TokenOutputs outputs_;
   SumBlocks blocks_;
-  std::vector<Segment> long_rows_;  // [rows, segments]
+  std::vector<int32_t> long_targets_;  // [rows], where rows are long: their segments need the same
+  std::vector<Segment> long_rows_;     // [rows, segments]
 };
 
 Status check(const LogitsRequest& request) {

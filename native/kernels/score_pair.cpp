@@ -61,7 +61,7 @@ class PairJob final : public ScoreJob {
 
   // Adds what a row gives to `sum`.
   Status score_row(size_t row, PairResult& sum) {
-    const int32_t target = tokens_.targets[row];  // read once: the memory may be shared
+    const int32_t target = read_target(tokens_.targets + row);
     if (target < -1 || (target >= 0 && static_cast<size_t>(target) >= vocab_)) return bad_target(row, target, vocab_);
     PairResult result{kNoNumber, kNoNumber, kNoNumber};
     if (target != -1) {

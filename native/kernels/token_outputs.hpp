@@ -11,6 +11,9 @@
 
 namespace covn {
 
+// Read once, whatever the compiler thinks: the memory may be shared, and change after it was checked.
+inline int32_t read_target(const int32_t* target) { return *static_cast<const volatile int32_t*>(target); }
+
 inline Status bad_target(size_t row, int32_t target, size_t vocab) {
   return expected(Code::range, "an integer in [-1, " + std::to_string(vocab - 1) + "]",
                   "targets[" + std::to_string(row) + "]", std::to_string(target));

@@ -1,4 +1,5 @@
 // The row kernels of every target against the long double reference.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -305,6 +306,33 @@ COVN_TEST(bits_do_not_depend_on_company) {
     check_company<float>(vocab);
     check_company<Float16>(vocab);
     check_company<BFloat16>(vocab);
+  }
+}
+
+// A row that is certain stays exactly so after a row far above it, and rows on either side of the limit for an origin
+// have the same bits in company as alone.
+COVN_TEST(neighbours_leave_no_trace) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {100, 150000}) {
+      std::vector<float> x(4 * vocab, -kInfinity);
+      x[5] = 60.0f;
+      x[vocab + 7] = 20.5f;
+      std::fill_n(x.begin() + static_cast<long>(2 * vocab), vocab, 45049.0f);
+      std::fill_n(x.begin() + static_cast<long>(3 * vocab), vocab, 45060.3f);
+      const float* rows[4];
+      float targets[4];
+      for (size_t row = 0; row < 4; row++) rows[row] = x.data() + row * vocab;
+      for (size_t row = 0; row < 4; row++) targets[row] = row < 2 ? rows[row][row == 0 ? 5 : 7] : rows[row][0];
+      const RowParameters parameters = make_row_parameters(1.0, table->table_bits, vocab);
+      static RowBatch batch;
+      static RowResults results;
+      table->rows<float>().accumulate[1][1](rows, 4, vocab, targets, parameters, batch);
+      table->rows<float>().finish[1](batch, 4, parameters, results);
+      CHECK(results.log_sum[0] == 0.0 && results.log_sum[1] == 0.0);
+      for (size_t row = 0; row < 4; row++) {
+        CHECK(score(*table, rows[row], vocab, targets[row], 1.0).log_sum == results.log_sum[row]);
+      }
+    }
   }
 }
 
