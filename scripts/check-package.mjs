@@ -1,4 +1,5 @@
-// Packs the package, installs it offline into an empty folder and runs it there: what a user gets is what works.
+// Packs the package, installs it into an empty folder and runs it there: what a user gets is what works. Packages come from
+// the cache where it has them.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,7 @@ const run = (command, args, cwd = folder) => execFileSync(command, args, { cwd, 
 try {
   run('npm', ['pack', '--pack-destination', folder], root);
   writeFileSync(path.join(folder, 'package.json'), '{ "name": "user", "private": true, "type": "module" }\n');
-  run('npm', ['install', '--offline', `./covn-${version}.tgz`]);
+  run('npm', ['install', '--prefer-offline', `./covn-${version}.tgz`]);
   run('npx', ['--offline', 'covn', 'doctor', '--json']);
   run('npx', [
     '--offline',
