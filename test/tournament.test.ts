@@ -216,6 +216,7 @@ describe('tournament', () => {
     const [two, eight] = await tournament({ ...input, threads: 1 });
     const again = await tournament({ ...input, threads: 2 });
     expect([two!.N, eight!.N]).toEqual([2, 8]);
+    expect(JSON.stringify(await tournament({ ...input, N: 8 }))).toBe(JSON.stringify(eight));
     expect(JSON.stringify(again)).toBe(JSON.stringify([two, eight]));
     const other = await tournament({ ...input, seed: 6 });
     expect(JSON.stringify(other)).not.toBe(JSON.stringify(again));

@@ -9,7 +9,7 @@ import {
   proportionEstimate,
   studentQuantile,
 } from '../estimate/index.ts';
-import type { NativeOutputs } from './result.ts';
+import type { NativeOutputs } from './play.ts';
 
 export interface IntervalInput {
   /** [models, n], row-major. */

@@ -1,4 +1,5 @@
 import type { Estimate } from '../estimate/index.ts';
+import type { NativeOutputs } from './play.ts';
 
 /** A tournament's choice, beside the choice by cross-entropy. Model numbers index `names`. */
 export interface Tournament {
@@ -40,24 +41,10 @@ export interface Tournament {
   toJSON(): object;
 }
 
-/** What the native tournament fills in. */
-export interface NativeOutputs {
-  /** [2]: the tournament's choice and that of least cross-entropy. */
-  readonly choices: Int32Array;
-  /** [2, models]: how often each model was chosen on the replicates. */
-  readonly choiceCounts: Float64Array;
-  /** [rungs, models]: scores at each threshold of the ladder, ascending. */
-  readonly ladderScores: Float64Array;
-  readonly worstOpponent: Int32Array;
-  /** [models + 1, 2]: bootstrap limits of each score, and of the difference. */
-  readonly limits: Float64Array;
-}
-
 export interface ResultParts extends NativeOutputs {
   readonly N: number;
   readonly names: readonly string[];
   readonly n: number;
-  readonly thresholds: Float64Array;
   readonly crossEntropy: readonly Estimate[];
   readonly scoreEstimates: readonly Estimate[];
   readonly difference: Estimate;

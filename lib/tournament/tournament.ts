@@ -8,11 +8,12 @@ import {
   type MeanOptions,
   meanEstimate,
 } from '../estimate/index.ts';
-import { addon, type JobOptions, returning, runJob, takeInput } from '../native/index.ts';
+import { returning, takeInput } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkObject } from '../validate.ts';
 import { checkLogProbs, checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
 import { differenceInterval, scoreIntervals, tailRank } from './intervals.ts';
-import { type NativeOutputs, type Tournament, tournamentResult } from './result.ts';
+import { playTournaments } from './play.ts';
+import { type Tournament, tournamentResult } from './result.ts';
 
 export interface TournamentInput extends LogProbMatrix, MatrixOptions, EstimateOptions {
   /** One N (the result is one Tournament) or several (an array of them); real numbers >= 1. */
@@ -23,15 +24,6 @@ export interface TournamentInput extends LogProbMatrix, MatrixOptions, EstimateO
   readonly bootstrap?: number;
   /** Seed of the bootstrap, a whole number in [0, 2^53). Default 0. The same seed gives the same result everywhere. */
   readonly seed?: number;
-}
-
-// log N halved ten times (the finest rung tells apart log-probs that differ at all but for a factor N^(1/1024)).
-const halvings = 10;
-
-/** Ascending thresholds log N / 2^10, ..., log N / 2, log N; fewer where they coincide (N = 1). */
-function ladderThresholds(N: number): Float64Array {
-  const rungs = Array.from({ length: halvings + 1 }, (_, k) => Math.log(N) / 2 ** (halvings - k));
-  return Float64Array.from(new Set(rungs));
 }
 
 function checkNames(names: readonly string[] | undefined, models: number): readonly string[] {
@@ -91,47 +83,31 @@ export async function tournament(input: TournamentInput): Promise<Tournament | T
     units: clusters?.ids ?? Int32Array.from({ length: n }, (_, i) => i),
     unitCount: clusters?.count ?? n,
   };
-  const request = {
-    ...draws,
-    logProbs,
-    models,
-    replicates,
-    tailRank: tailRank(replicates, draws.unitCount, confidence),
-    seed: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
-  };
   const results = await returning(handBack, async () => {
     const crossEntropy = await crossEntropies(logProbs, n, { confidence, ...(clusters && { clusters: clusters.ids }) });
+    const outputs = await playTournaments(
+      {
+        ...draws,
+        logProbs,
+        models,
+        replicates,
+        tailRank: tailRank(replicates, draws.unitCount, confidence),
+        seed: Uint32Array.of(seed % 2 ** 32, Math.floor(seed / 2 ** 32)),
+      },
+      Ns,
+      input,
+    );
     const results: Tournament[] = [];
-    for (const [k, N] of Ns.entries()) {
-      const thresholds = ladderThresholds(N);
-      const outputs = allocate(models, thresholds.length);
-      await runJob(addon().tournament, { ...request, ...outputs, thresholds }, shareOfJob(input, k, Ns.length));
+    for (const [k, output] of outputs.entries()) {
+      const N = Ns[k]!;
       const intervals = { logProbs, models, n, N, confidence, clusters };
-      const scoreEstimates = scoreIntervals(intervals, outputs);
-      const difference = differenceInterval(intervals, outputs);
-      const parts = { ...outputs, N, names, n, thresholds, crossEntropy, scoreEstimates, difference, replicates };
+      const scoreEstimates = scoreIntervals(intervals, output);
+      const difference = differenceInterval(intervals, output);
+      const parts = { ...output, N, names, n, crossEntropy, scoreEstimates, difference, replicates };
       results.push({ ...tournamentResult(parts), ...handBack });
+      await setImmediate(); // as between models
     }
     return results;
   });
   return typeof input.N === 'number' ? results[0]! : results;
-}
-
-/** The job options of tournament k of `count`, whose progress is that share of the call's. */
-function shareOfJob({ signal, threads, onProgress }: JobOptions, k: number, count: number): JobOptions {
-  return {
-    ...(signal && { signal }),
-    ...(threads !== undefined && { threads }),
-    ...(onProgress && { onProgress: (fraction: number) => onProgress((k + fraction) / count) }),
-  };
-}
-
-function allocate(models: number, rungs: number): NativeOutputs {
-  return {
-    choices: new Int32Array(2),
-    choiceCounts: new Float64Array(2 * models),
-    ladderScores: new Float64Array(rungs * models),
-    worstOpponent: new Int32Array(models),
-    limits: new Float64Array(2 * (models + 1)),
-  };
 }

@@ -51,6 +51,29 @@ using CountPairsOnLadder = void (*)(const double* a, const double* b, size_t n, 
 
 // How many of n values are below +inf; NaN is not.
 using CountBelowInfinity = size_t (*)(const double* x, size_t n);
+// The units drawn by draws first .. first + n of a bootstrap replicate: `drawn` [n], each below unit_count < 2^32. Draw
+// i is covn::bounded() of the first two words of covn::philox4x32({i, i >> 32, replicate, stream}, seed).
+struct DrawStream {
+  uint64_t seed;
+  uint32_t replicate, stream;
+};
+using DrawUnits = void (*)(DrawStream draws, uint64_t first, size_t n, uint32_t unit_count, uint64_t* drawn);
+
+// Replicates stand side by side in rows whose length is a multiple of this many.
+constexpr size_t kReplicateGroup = 16;
+// What replicates weigh the responses r < n by: row units[r] of `weights` [units, width].
+struct ReplicateWeights {
+  const uint8_t* weights;
+  size_t width;
+  const int32_t* units;
+};
+// Adds each response's weights to row k of `counts` [threshold_count + 1, width], for k = how many of the ascending
+// thresholds theirs[r] - mine[r] reaches; 0 for NaN.
+using CountReplicates = void (*)(const double* theirs, const double* mine, size_t n, const double* thresholds,
+                                 size_t threshold_count, const ReplicateWeights& replicates, uint32_t* counts);
+// Adds weight * value to `sums` [width], response after response; those of -inf are passed over.
+using SumReplicates = void (*)(const double* values, size_t n, const ReplicateWeights& replicates, double* sums);
+
 // Reads n values and gives the largest, or 0.
 using ReadValues = float (*)(const float* values, size_t n);
 // steps * (chains of the target) multiply-adds of vectors; adds the floating-point operations to `operations`.
@@ -66,6 +89,9 @@ struct KernelTable {
   CountPairs count_pairs;
   CountPairsOnLadder count_pairs_on_ladder;
   CountBelowInfinity count_below_infinity;
+  DrawUnits draw_units;
+  CountReplicates count_replicates;
+  SumReplicates sum_replicates;
   ReadValues read_values[2];  // [1: with software prefetching]
   MultiplyAddChains multiply_add;
   HiddenKernels hidden[3];  // by DType

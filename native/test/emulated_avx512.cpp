@@ -19,6 +19,20 @@ static simde__m512i _mm512_cvtepu16_epi32(simde__m256i words) {
   for (int i = 0; i < 16; i++) out[i] = in[i];
   return simde_mm512_loadu_si512(out);
 }
+static simde__m512i _mm512_cvtepu8_epi32(simde__m128i bytes) {
+  uint8_t in[16];
+  uint32_t out[16];
+  simde_mm_storeu_si128(reinterpret_cast<simde__m128i*>(in), bytes);
+  for (int i = 0; i < 16; i++) out[i] = in[i];
+  return simde_mm512_loadu_si512(out);
+}
+static simde__m512d _mm512_cvtepi32_pd(simde__m256i words) {
+  int32_t in[8];
+  double out[8];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(in), words);
+  for (int i = 0; i < 8; i++) out[i] = in[i];
+  return simde_mm512_loadu_pd(out);
+}
 static simde__m512d _mm512_cvtps_pd(simde__m256 floats) {
   float in[8];
   double out[8];
@@ -126,6 +140,8 @@ namespace covn::emulated_avx512 {
 #include "kernels/pair.inl.hpp"
 
 #include "kernels/pairwise.inl.hpp"
+
+#include "kernels/bootstrap.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"

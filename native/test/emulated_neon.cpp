@@ -42,6 +42,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/bootstrap.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

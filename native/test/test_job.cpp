@@ -3,8 +3,11 @@
 #include <chrono>
 #include <future>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "core/denormals.hpp"
+#include "core/shared_items.hpp"
 #include "core/thread_pool.hpp"
 #include "test/check.hpp"
 
@@ -182,6 +185,23 @@ COVN_TEST(a_cancelled_job_settles_though_others_keep_the_workers_busy) {
   release.set_value();
   CHECK(waiting_busy->future.get().ok());
   pool.cancel(*busy);  // after the end: nothing to do
+}
+
+COVN_TEST(shared_items_are_done_once_and_before_anybody_goes_on) {
+  for (size_t count : {0, 1, 2, 100}) {
+    SharedItems items;
+    std::vector<std::atomic<int>> done(count);
+    std::vector<std::thread> threads;
+    std::atomic<int> early{0};
+    for (int t = 0; t < 4; t++) {
+      threads.emplace_back([&] {
+        items.run(count, [&](size_t i) noexcept { done[i]++; });
+        for (const auto& each : done) early += each != 1;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(early == 0);
+  }
 }
 
 int main() { return run_all(); }

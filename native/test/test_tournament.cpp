@@ -1,10 +1,9 @@
-// Pairwise counts and the tournament against plain loops.
+// Pairwise counts against plain loops.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
 
-#include "core/philox.hpp"
 #include "covn/tournament.hpp"
 #include "kernels/ladder.hpp"
 #include "test/check.hpp"
@@ -205,186 +204,12 @@ COVN_TEST(pairwise_job_counts_exactly) {
   check_pairwise_job({adversarial.data(), 101, 20}, {0.25, 0.5, 1.0, 2.0});
 }
 
-namespace {
-
-struct Outcome {
-  std::vector<int32_t> choices, worst_opponent;
-  std::vector<double> ladder_scores, choice_counts, limits;
-
-  double score(size_t model) const { return ladder_scores[ladder_scores.size() - worst_opponent.size() + model]; }
-};
-
-Outcome run_tournament(const LogProbMatrix& p, const std::vector<double>& thresholds, const std::vector<int32_t>& units,
-                       size_t unit_count, size_t replicates, size_t tail_rank, uint64_t seed, bool on_pool) {
-  Outcome o{std::vector<int32_t>(2), std::vector<int32_t>(p.models), std::vector<double>(thresholds.size() * p.models),
-            std::vector<double>(2 * p.models), std::vector<double>(2 * (p.models + 1))};
-  TournamentRequest request;
-  request.log_probs = p;
-  request.thresholds = thresholds;
-  request.units = units.data();
-  request.unit_count = unit_count;
-  request.replicates = replicates;
-  request.tail_rank = tail_rank;
-  request.seed = seed;
-  request.choices = o.choices.data();
-  request.ladder_scores = o.ladder_scores.data();
-  request.worst_opponent = o.worst_opponent.data();
-  request.choice_counts = o.choice_counts.data();
-  request.limits = o.limits.data();
-  std::unique_ptr<Job> job;
-  CHECK(make_tournament_job(request, job).ok());
-  if (on_pool) {
-    ThreadPool pool(3);
-    CHECK(run_on_pool(pool, std::move(job), 0).ok());
-  } else {
-    CHECK(run_inline(*job).ok());
-  }
-  return o;
-}
-
-// The same in the plainest way: build the replicate's responses, count, choose.
-struct Choice {
-  size_t winner, min_cross_entropy;
-  std::vector<double> scores;
-};
-
-Choice naive_choice(const LogProbMatrix& p, const std::vector<double>& thresholds,
-                    const std::vector<size_t>& responses) {
-  std::vector<size_t> tied(p.models);
-  for (size_t i = 0; i < p.models; i++) tied[i] = i;
-  std::vector<double> scores;
-  for (size_t k = thresholds.size(); k-- > 0;) {
-    std::vector<double> score(p.models, 0.0);
-    for (size_t i = 0; i < p.models; i++) {
-      for (size_t j = 0; j < p.models; j++) {
-        if (j == i) continue;
-        double count = 0;
-        for (size_t r : responses) count += p.row(j)[r] - p.row(i)[r] >= thresholds[k];
-        score[i] = std::max(score[i], count / static_cast<double>(responses.size()));
-      }
-    }
-    if (scores.empty()) scores = score;
-    double least = kInfinity;
-    for (size_t i : tied) least = std::min(least, score[i]);
-    std::vector<size_t> kept;
-    for (size_t i : tied) {
-      if (score[i] == least) kept.push_back(i);
-    }
-    tied = kept;
-  }
-  std::vector<double> sums(p.models, 0.0);
-  for (size_t i = 0; i < p.models; i++) {
-    for (size_t r : responses) sums[i] += p.row(i)[r];
-  }
-  const auto best = [&](const std::vector<size_t>& among) {
-    size_t choice = among.front();
-    for (size_t i : among) {
-      if (sums[i] > sums[choice]) choice = i;
-    }
-    return choice;
-  };
-  std::vector<size_t> all(p.models);
-  for (size_t i = 0; i < p.models; i++) all[i] = i;
-  return {best(tied), best(all), scores};
-}
-
-std::vector<size_t> replicate_responses(const std::vector<int32_t>& units, size_t unit_count, uint32_t replicate,
-                                        uint64_t seed) {
-  std::vector<size_t> responses;
-  for (size_t draw = 0; draw < unit_count; draw++) {
-    const PhiloxCounter bits = philox4x32({static_cast<uint32_t>(draw), 0, replicate, 1}, seed);
-    const auto unit = static_cast<int32_t>(bounded(uint64_t{bits[0]} << 32 | bits[1], unit_count));
-    for (size_t r = 0; r < units.size(); r++) {
-      if (units[r] == unit) responses.push_back(r);
-    }
-  }
-  return responses;
-}
-
-}  // namespace
-
-COVN_TEST(tournament_and_its_replicates_agree_with_plain_loops) {
-  const double log_n = std::log(4.0);
-  const std::vector<double> thresholds{log_n / 4, log_n / 2, log_n};
-  // Quarter steps: sums are exact in any order. Few models' worth of -inf keeps sums finite in most replicates.
-  for (bool clustered : {false, true}) {
-    const size_t models = 6, responses = 120, unit_count = clustered ? 15 : responses;
-    const std::vector<double> values = coarse_log_probs(models, responses, clustered ? 21 : 20);
-    const LogProbMatrix p{values.data(), models, responses};
-    std::vector<int32_t> units(responses);
-    for (size_t r = 0; r < responses; r++) units[r] = static_cast<int32_t>(clustered ? r * r % 15 : r);
-    if (clustered) {  // every unit needs a response
-      for (size_t u = 0; u < 15; u++) units[u] = static_cast<int32_t>(u);
-    }
-    const size_t replicates = 300, rank = 7;
-    const Outcome o = run_tournament(p, thresholds, units, unit_count, replicates, rank, 77, false);
-    std::vector<size_t> all(responses);
-    for (size_t r = 0; r < responses; r++) all[r] = r;
-    const Choice data = naive_choice(p, thresholds, all);
-    CHECK(static_cast<size_t>(o.choices[0]) == data.winner);
-    CHECK(static_cast<size_t>(o.choices[1]) == data.min_cross_entropy);
-    for (size_t i = 0; i < models; i++) CHECK(o.score(i) == data.scores[i]);
-
-    std::vector<double> counts(2 * models);
-    std::vector<std::vector<double>> drawn(models + 1);  // each model's scores, then the differences
-    for (uint32_t b = 1; b <= replicates; b++) {
-      const Choice want = naive_choice(p, thresholds, replicate_responses(units, unit_count, b, 77));
-      counts[want.winner]++;
-      counts[models + want.min_cross_entropy]++;
-      for (size_t i = 0; i < models; i++) drawn[i].push_back(want.scores[i]);
-      drawn[models].push_back(want.scores[data.min_cross_entropy] - want.scores[data.winner]);
-    }
-    CHECK(o.choice_counts == counts);
-    for (size_t i = 0; i <= models; i++) {
-      std::sort(drawn[i].begin(), drawn[i].end());
-      CHECK_AT_MOST(std::fabs(o.limits[2 * i] - drawn[i][rank - 1]), 1e-15);
-      CHECK_AT_MOST(std::fabs(o.limits[2 * i + 1] - drawn[i][replicates - rank]), 1e-15);
-    }
-    // Threads change nothing; the seed does.
-    const Outcome again = run_tournament(p, thresholds, units, unit_count, replicates, rank, 77, true);
-    CHECK(again.choice_counts == o.choice_counts && again.limits == o.limits &&
-          again.worst_opponent == o.worst_opponent);
-    const Outcome other = run_tournament(p, thresholds, units, unit_count, replicates, rank, 78, true);
-    CHECK(other.choice_counts != o.choice_counts || other.limits != o.limits);
-  }
-}
-
-COVN_TEST(worst_opponent_is_the_lowest_of_the_worst) {
-  // Model 0 is beaten by 1 and 2 alike, by 3 more seldom.
-  const std::vector<double> values{-5, -5, -5, -5, -1, -1, -5, -5, -5, -1, -1, -5, -1, -5, -5, -5};
-  const LogProbMatrix p{values.data(), 4, 4};
-  const Outcome o = run_tournament(p, {1.0}, {0, 1, 2, 3}, 4, 1, 1, 0, false);
-  CHECK(o.worst_opponent[0] == 1);
-  CHECK(o.score(0) == 0.5);
-  const Outcome single = run_tournament({values.data(), 1, 16}, {1.0}, std::vector<int32_t>(16, 0), 1, 3, 1, 0, false);
-  CHECK(single.worst_opponent[0] == -1 && single.choices[0] == 0 && single.score(0) == 0.0);
-}
-
 COVN_TEST(bad_requests_are_refused) {
   const std::vector<double> values(12, -1.0);
   std::unique_ptr<PairwiseJob> pairwise;
   CHECK(make_pairwise_job({values.data(), 0, 4}, {1.0}, Target::scalar, pairwise).code == Code::shape);
   CHECK(make_pairwise_job({values.data(), 3, 4}, {-1.0}, Target::scalar, pairwise).code == Code::range);
   CHECK(make_pairwise_job({values.data(), 3, 4}, {std::nan("")}, Target::scalar, pairwise).code == Code::range);
-  const std::vector<int32_t> units{0, 1, 2, 4};
-  TournamentRequest request;
-  request.log_probs = {values.data(), 3, 4};
-  request.thresholds = {1.0};
-  request.units = units.data();
-  request.unit_count = 4;
-  request.replicates = 1;
-  std::unique_ptr<Job> job;
-  CHECK(make_tournament_job(request, job).code == Code::range);
-  request.unit_count = 5;
-  CHECK(make_tournament_job(request, job).code == Code::range);
-  request.thresholds = {2.0, 1.0};
-  CHECK(make_tournament_job(request, job).code == Code::range);
-  request.thresholds = {1.0};
-  request.replicates = kMaxReplicateScores;
-  CHECK(make_tournament_job(request, job).code == Code::range);
-  request.replicates = 5;
-  request.tail_rank = 6;
-  CHECK(make_tournament_job(request, job).code == Code::range);
 }
 
 int main() { return run_all(); }

@@ -105,6 +105,10 @@ struct F64 {
 COVN_INLINE F64 set64(double value) { return {_mm256_set1_pd(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {_mm256_loadu_pd(p)}; }
 COVN_INLINE F64 load64(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+COVN_INLINE F64 load64(const uint8_t* p) {
+  const uint32_t four = p[0] | p[1] << 8 | p[2] << 16 | static_cast<uint32_t>(p[3]) << 24;
+  return {_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(static_cast<int>(four))))};
+}
 COVN_INLINE void store64(double* p, F64 a) { _mm256_storeu_pd(p, a.v); }
 COVN_INLINE F64 add(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm256_sub_pd(a.v, b.v)}; }
@@ -146,12 +150,18 @@ struct U64 {
 };
 
 COVN_INLINE U64 set_u64(uint64_t value) { return {_mm256_set1_epi64x(static_cast<long long>(value))}; }
+COVN_INLINE U64 load_u64(const uint64_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {_mm256_add_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm256_and_si256(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm256_xor_si256(a.v, b.v)}; }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {_mm256_srli_epi64(a.v, bits)};
+}
+COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm256_mul_epu32(a.v, b.v)}; }
+COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
+  return {_mm256_sub_epi64(n.v, _mm256_castpd_si256(_mm256_cmp_pd(x.v, bound.v, _CMP_GE_OQ)))};
 }
 
 // Registers hold no table of bounds here: every threshold is compared with the difference's magnitude.
@@ -177,3 +187,10 @@ struct LadderRank {
 // Matrix products: 12 sums, two vectors of rows and a weight fit 16 registers.
 constexpr size_t kStepWeights = 6, kStepVectors = 2;
 COVN_INLINE void store64(float* p, F64 a) { _mm_storeu_ps(p, _mm256_cvtpd_ps(a.v)); }
+COVN_INLINE void add_bytes(uint32_t* sums, const uint8_t* bytes) {
+  for (size_t i = 0; i < kReplicateGroup; i += 8) {
+    const __m256i eight = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + i)));
+    __m256i* const p = reinterpret_cast<__m256i*>(sums + i);
+    _mm256_storeu_si256(p, _mm256_add_epi32(_mm256_loadu_si256(p), eight));
+  }
+}

@@ -159,6 +159,9 @@ struct F64 {
 COVN_INLINE F64 set64(double value) { return {_mm512_set1_pd(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {_mm512_loadu_pd(p)}; }
 COVN_INLINE F64 load64(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+COVN_INLINE F64 load64(const uint8_t* p) {
+  return {_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
 COVN_INLINE void store64(double* p, F64 a) { _mm512_storeu_pd(p, a.v); }
 COVN_INLINE F64 add(F64 a, F64 b) { return {_mm512_add_pd(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {_mm512_sub_pd(a.v, b.v)}; }
@@ -191,12 +194,18 @@ struct U64 {
 };
 
 COVN_INLINE U64 set_u64(uint64_t value) { return {_mm512_set1_epi64(static_cast<long long>(value))}; }
+COVN_INLINE U64 load_u64(const uint64_t* p) { return {_mm512_loadu_si512(p)}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { _mm512_storeu_si512(p, a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {_mm512_add_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm512_and_si512(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {_mm512_srli_epi64(a.v, bits)};
+}
+COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
+COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
+  return {_mm512_mask_add_epi64(n.v, _mm512_cmp_pd_mask(x.v, bound.v, _CMP_GE_OQ), n.v, _mm512_set1_epi64(1))};
 }
 
 struct LadderRank {
@@ -228,3 +237,7 @@ struct LadderRank {
 // Matrix products: 24 sums, two vectors of rows and a weight fit 32 registers.
 constexpr size_t kStepWeights = 12, kStepVectors = 2;
 COVN_INLINE void store64(float* p, F64 a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }
+COVN_INLINE void add_bytes(uint32_t* sums, const uint8_t* bytes) {
+  const __m512i sixteen = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+  _mm512_storeu_si512(sums, _mm512_add_epi32(_mm512_loadu_si512(sums), sixteen));
+}

@@ -66,6 +66,10 @@ struct F64 {
 COVN_INLINE F64 set64(double value) { return {vdupq_n_f64(value)}; }
 COVN_INLINE F64 load64(const double* p) { return {vld1q_f64(p)}; }
 COVN_INLINE F64 load64(const float* p) { return {vcvt_f64_f32(vld1_f32(p))}; }
+COVN_INLINE F64 load64(const uint8_t* p) {
+  const float64_t lane[2] = {static_cast<float64_t>(p[0]), static_cast<float64_t>(p[1])};
+  return {vld1q_f64(lane)};
+}
 COVN_INLINE void store64(double* p, F64 a) { vst1q_f64(p, a.v); }
 COVN_INLINE F64 add(F64 a, F64 b) { return {vaddq_f64(a.v, b.v)}; }
 COVN_INLINE F64 sub(F64 a, F64 b) { return {vsubq_f64(a.v, b.v)}; }
@@ -97,13 +101,17 @@ struct U64 {
 };
 
 COVN_INLINE U64 set_u64(uint64_t value) { return {vdupq_n_u64(value)}; }
+COVN_INLINE U64 load_u64(const uint64_t* p) { return {vld1q_u64(p)}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { vst1q_u64(p, a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {vaddq_u64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {vandq_u64(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {veorq_u64(a.v, b.v)}; }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {vshrq_n_u64(a.v, bits)};
 }
+COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {vmull_u32(vmovn_u64(a.v), vmovn_u64(b.v))}; }
+COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) { return {vsubq_u64(n.v, vcgeq_f64(x.v, bound.v))}; }
 
 // Every threshold is compared with the difference's magnitude.
 struct LadderRank {
@@ -126,3 +134,10 @@ struct LadderRank {
 // Matrix products: 24 sums, two vectors of rows and a weight fit 32 registers.
 constexpr size_t kStepWeights = 12, kStepVectors = 2;
 COVN_INLINE void store64(float* p, F64 a) { vst1_f32(p, vcvt_f32_f64(a.v)); }
+COVN_INLINE void add_bytes(uint32_t* sums, const uint8_t* bytes) {
+  for (size_t i = 0; i < kReplicateGroup; i += 8) {
+    const uint16x8_t eight = vmovl_u8(vld1_u8(bytes + i));
+    vst1q_u32(sums + i, vaddw_u16(vld1q_u32(sums + i), vget_low_u16(eight)));
+    vst1q_u32(sums + i + 4, vaddw_u16(vld1q_u32(sums + i + 4), vget_high_u16(eight)));
+  }
+}

@@ -122,6 +122,9 @@ struct F64 {
 COVN_INLINE F64 set64(double value) { return {{value, value, value, value}}; }
 COVN_INLINE F64 load64(const double* p) { return {{p[0], p[1], p[2], p[3]}}; }
 COVN_INLINE F64 load64(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+COVN_INLINE F64 load64(const uint8_t* p) {
+  return {{static_cast<double>(p[0]), static_cast<double>(p[1]), static_cast<double>(p[2]), static_cast<double>(p[3])}};
+}
 COVN_INLINE void store64(double* p, F64 a) {
   for (size_t i = 0; i < F64::lanes; i++) p[i] = a.v[i];
 }
@@ -180,6 +183,7 @@ struct U64 {
 };
 
 COVN_INLINE U64 set_u64(uint64_t value) { return {{value, value, value, value}}; }
+COVN_INLINE U64 load_u64(const uint64_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 COVN_INLINE void store(uint64_t* p, U64 a) {
   for (size_t i = 0; i < U64::lanes; i++) p[i] = a.v[i];
 }
@@ -191,10 +195,24 @@ COVN_INLINE U64 bit_and(U64 a, U64 b) {
   for (size_t i = 0; i < U64::lanes; i++) a.v[i] &= b.v[i];
   return a;
 }
+COVN_INLINE U64 bit_xor(U64 a, U64 b) {
+  for (size_t i = 0; i < U64::lanes; i++) a.v[i] ^= b.v[i];
+  return a;
+}
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   for (uint64_t& x : a.v) x >>= bits;
   return a;
+}
+// The 64-bit products of the lanes' low 32 bits, whatever the high ones hold.
+COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) {
+  for (size_t i = 0; i < U64::lanes; i++) a.v[i] = (a.v[i] & 0xffffffffu) * (b.v[i] & 0xffffffffu);
+  return a;
+}
+// Adds 1 where x >= bound.
+COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
+  for (size_t i = 0; i < U64::lanes; i++) n.v[i] += x.v[i] >= bound.v[i];
+  return n;
 }
 
 // The rank of a difference on a ladder is how many of its sixteen bounds the difference reaches; NaN has the middle
@@ -226,4 +244,10 @@ constexpr size_t kStepWeights = 4, kStepVectors = 1;
 // Rounded to float.
 COVN_INLINE void store64(float* p, F64 a) {
   for (size_t i = 0; i < F64::lanes; i++) p[i] = static_cast<float>(a.v[i]);
+}
+// Adds kReplicateGroup bytes to as many sums.
+COVN_INLINE void add_bytes(uint32_t* sums, const uint8_t* bytes) {
+  uint32_t sum[kReplicateGroup];  // of its own: a byte may alias anything, which would keep a compiler from vectors
+  for (size_t i = 0; i < kReplicateGroup; i++) sum[i] = sums[i] + bytes[i];
+  for (size_t i = 0; i < kReplicateGroup; i++) sums[i] = sum[i];
 }

@@ -28,6 +28,8 @@ namespace covn::avx2 {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/bootstrap.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

@@ -36,6 +36,8 @@ namespace covn::avx512 {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/bootstrap.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

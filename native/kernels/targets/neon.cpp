@@ -22,6 +22,8 @@ namespace covn::neon {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/bootstrap.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

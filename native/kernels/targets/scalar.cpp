@@ -19,6 +19,8 @@ namespace covn::scalar {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/bootstrap.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

@@ -7,10 +7,19 @@ constexpr RowKernels<T> kRows = {
 };
 extern const KernelTable kTable;
 const KernelTable kTable = {
-    F32::lanes,           kTableBits,
-    kRows<float>,         kRows<Float16>,
-    kRows<BFloat16>,      {accumulate_pair<float>, accumulate_pair<Float16>, accumulate_pair<BFloat16>},
-    count_pairs,          count_pairs_on_ladder,
-    count_below_infinity, {read_values<false>, read_values<true>},
-    multiply_add,         {kHiddenKernels<float>, kHiddenKernels<Float16>, kHiddenKernels<BFloat16>},
+    F32::lanes,
+    kTableBits,
+    kRows<float>,
+    kRows<Float16>,
+    kRows<BFloat16>,
+    {accumulate_pair<float>, accumulate_pair<Float16>, accumulate_pair<BFloat16>},
+    count_pairs,
+    count_pairs_on_ladder,
+    count_below_infinity,
+    draw_units,
+    count_replicates,
+    sum_replicates,
+    {read_values<false>, read_values<true>},
+    multiply_add,
+    {kHiddenKernels<float>, kHiddenKernels<Float16>, kHiddenKernels<BFloat16>},
 };
