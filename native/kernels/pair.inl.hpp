@@ -145,7 +145,7 @@ COVN_INLINE void pair_block(const T* a, const T* b, size_t n, const PairWindow& 
   F32 v[kChains], w[kChains];
   size_t i = 0;
   while (i + kStep <= n) {
-    for (size_t left = half.run; left > 0 && i + kStep <= n; left--, i += kStep) {
+    for (size_t left = half.run; left > 0 && i + kStep <= n; left -= kChains, i += kStep) {
       for (size_t k = 0; k < kStep; k += 64 / sizeof(T)) {
         prefetch(a + i + k);
         prefetch(b + i + k);

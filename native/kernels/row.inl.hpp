@@ -1,96 +1,152 @@
-// One pass over a row of logits: the sum of its terms, and on request what the entropy and the rank of the target need.
-// After kernels/row_block.inl.hpp.
+// One pass over rows of logits: the sum of a row's terms, and on request what the entropy and the rank of the target
+// need. After kernels/row_block.inl.hpp.
 //
-// Structure: blocks of kRowBlock logits. A block's terms are formed at the place chosen before, its maximum on the way;
-// only a block that rises 60 octaves above it is done again, from the first-level cache.
+// Structure: blocks of kRowBlock logits, of several rows at once. A block's terms are formed at the place chosen
+// before, its maximum on the way; only the block of a row that the place does not fit is done again, from the cache,
+// alone.
 
-// Adds a row's blocks to entry `row` of the batch, from `place` on, and leaves there where it ended.
-template <class T, bool Weighted, bool Greater>
-COVN_INLINE void accumulate_row(const T* x, size_t n, float target, const Terms& terms, const RowParameters& parameters,
-                                Place& place, size_t row, RowBatch& batch) {
-  float max = -COVN_INFINITY;
-  RowSums total = no_sums();
-  int64_t greater = 0;
-  bool packed_max = false, clamped = false;
-  // Weights relative to a logit this far below the largest would round too much.
-  const float reach = static_cast<float>(8.0 * parameters.temperature);
-  float centre = -COVN_INFINITY;  // not chosen yet for the block
-  for (size_t start = 0; start < n;) {
-    const T* block = x + start;
-    const size_t size = n - start < kRowBlock ? n - start : kRowBlock;
-    if (Weighted && centre == -COVN_INFINITY) centre = max > -COVN_INFINITY ? max : block_maximum(block, size);
-    if (centre == -COVN_INFINITY || centre == COVN_INFINITY) centre = 0.0f;
-    BlockSums sums;
-    bool packed = false;
-    if constexpr (PackedBlock<T>::available) {
-      if (PackedBlock<T>::place_fits(place, parameters)) {
-        sums = PackedBlock<T>::template terms<Weighted, Greater>(block, size, place, centre, target, terms, parameters,
-                                                                 clamped);
-        packed = sums.max != sums.max || PackedBlock<T>::fits(sums.max > max ? sums.max : max);
-      }
+// Which kernel read some blocks.
+enum class Reading { general, packed };
+
+// The blocks of so many rows at a place, by the packed kernel where that can.
+template <class T, bool Weighted, bool Greater, size_t Rows>
+COVN_INLINE Reading read_blocks(const T* const* blocks, size_t n, Place place, const float* centres,
+                                const float* targets, const Terms& terms, const RowParameters& parameters,
+                                bool& clamped, BlockSums* sums) {
+  if constexpr (PackedBlock<T>::available) {
+    if (PackedBlock<T>::place_fits(place, parameters)) {
+      PackedBlock<T>::template terms<Weighted, Greater, Rows>(blocks, n, place, centres, targets, terms, parameters,
+                                                              clamped, sums);
+      return Reading::packed;
     }
-    if (!packed) {
-      sums = place.origin == 0.0f
-                 ? block_terms<T, Weighted, Greater, false>(block, size, place, centre, target, terms, parameters)
-                 : block_terms<T, Weighted, Greater, true>(block, size, place, centre, target, terms, parameters);
-    }
-    if constexpr (PackedBlock<T>::available) {
-      // Which kernel forms a block must not depend on where it was tried.
-      const float running = sums.max > max ? sums.max : max;
-      if (!packed && parameters.unit_temperature && PackedBlock<T>::fits(running)) {
-        const Place to = place_of(running, parameters);
-        total.move(place, to, parameters);
-        place = to;
-        continue;
-      }
-    }
-    const bool finite_max = sums.max > -COVN_INFINITY && sums.max < COVN_INFINITY;
-    if (finite_max && !place_fits(place, sums.max, total.sum == 0.0, parameters)) {
-      const Place to = place_of(sums.max, parameters);
-      total.move(place, to, parameters);
-      place = to;
-      continue;
-    }
-    if (Weighted && finite_max && sums.max - centre > reach) {
-      centre = sums.max;
-      continue;
-    }
-    if (sums.sum != sums.sum || !(sums.max < COVN_INFINITY)) {
-      total.sum = COVN_NAN;
-      break;
-    }
-    greater += sums.greater;
-    start += size;
-    centre = -COVN_INFINITY;
-    if (!finite_max) continue;  // nothing but -inf: what the sum holds are the floor's terms
-    if (sums.max > max) {
-      max = sums.max;
-      packed_max = packed;
-    }
-    total.sum += sums.sum;
-    if (packed) total.packed += sums.sum;
-    total.weighted += sums.weighted;
   }
-  // Field by field: a row that was written as a whole could not be read in parts without a stall.
-  batch.set_place(row, place, parameters);
-  batch.max[row] = max;
-  batch.packed_max[row] = packed_max;
-  batch.set_sums(row, total);
-  batch.greater[row] = greater;
+  block_terms<T, Weighted, Greater, false, Rows>(blocks, n, place, centres, targets, terms, parameters, sums);
+  return Reading::general;
 }
 
-// rows [count], each of n logits; targets [count] for Greater. Each row is tried first at the place of the one before;
-// any would do.
+// How a block of one row was read, and what it adds there.
+struct BlockReading {
+  Place place;
+  float centre;
+  Reading reading;
+  BlockSums sums;
+};
+
+// Whether the block was read where and as its row's largest logit so far says; if not, changes that for the next time.
+template <class T, bool Weighted>
+COVN_INLINE bool holds(BlockReading& block, float running, const RowParameters& parameters) {
+  if (!(block.sums.max > -COVN_INFINITY && block.sums.max < COVN_INFINITY)) return true;
+  bool good = place_fits(block.place, running, parameters);
+  if (!good) block.place = place_of(running, parameters);
+  if constexpr (PackedBlock<T>::available) {
+    // Which kernel forms a block must not depend on where it was tried.
+    const bool packed = parameters.unit_temperature && PackedBlock<T>::fits(running);
+    if (packed && !PackedBlock<T>::place_fits(block.place, parameters)) block.place = place_of(running, parameters);
+    good = good && packed == (block.reading == Reading::packed);
+    block.reading = packed ? Reading::packed : Reading::general;
+  }
+  // Weights relative to a logit this far below the largest would round too much.
+  if (Weighted && block.sums.max - block.centre > static_cast<float>(8.0 * parameters.temperature)) {
+    block.centre = block.sums.max;
+    good = false;
+  }
+  return good;
+}
+
+// Reads a block again, until that holds. Seldom called, so it is not made part of its callers.
+template <class T, bool Weighted, bool Greater>
+COVN_NOINLINE void read_again(const T* x, size_t n, float target, float row_max, const Terms& terms,
+                              const RowParameters& parameters, bool& clamped, BlockReading& block) {
+  do {
+    if (block.reading == Reading::packed) {
+      read_blocks<T, Weighted, Greater, 1>(&x, n, block.place, &block.centre, &target, terms, parameters, clamped,
+                                           &block.sums);
+    } else {
+      block_terms<T, Weighted, Greater, true, 1>(&x, n, block.place, &block.centre, &target, terms, parameters,
+                                                 &block.sums);
+    }
+  } while (!holds<T, Weighted>(block, block.sums.max > row_max ? block.sums.max : row_max, parameters));
+}
+
+// Adds a block to its row.
+COVN_INLINE void add_block(const BlockReading& block, const RowParameters& parameters, RowState& row) {
+  const BlockSums& sums = block.sums;
+  // Nothing but -inf: what the sum holds are the floor's terms. A NaN shows in the packed kernel's maximum, or in the
+  // general one's sum.
+  if (sums.max == -COVN_INFINITY && (block.reading == Reading::packed || sums.sum == sums.sum)) return;
+  if (sums.sum != sums.sum || !(sums.max < COVN_INFINITY)) {
+    row.sums.sum = COVN_NAN;
+    return;
+  }
+  const bool packed = block.reading == Reading::packed, rises = sums.max > row.max;
+  const float largest = rises ? sums.max : row.max;
+  row.move(block.place, largest, parameters);
+  row.greater += sums.greater;
+  row.sums.sum += sums.sum;
+  if (packed) row.sums.packed += sums.sum;
+  row.sums.weighted += sums.weighted;
+  if (rises) row.packed_max = packed;
+  row.max = largest;
+}
+
+// Entries row .. row + Rows of the batch. Rows are tried first at `place`, which follows the first of them.
+template <class T, bool Weighted, bool Greater, size_t Rows>
+COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float* targets, const Terms& terms,
+                                     const RowParameters& parameters, Place& place, size_t row, RowBatch& batch) {
+  RowState states[Rows];
+  for (RowState& state : states) state = empty_row();
+  bool clamped = false;
+  for (size_t start = 0; start < n; start += kRowBlock) {
+    const size_t size = n - start < kRowBlock ? n - start : kRowBlock;
+    const T* blocks[Rows];
+    float centres[Rows];
+    for (size_t r = 0; r < Rows; r++) {
+      blocks[r] = rows[r] + start;
+      if (!Weighted) continue;
+      centres[r] = states[r].max > -COVN_INFINITY ? states[r].max : block_maximum(blocks[r], size);
+      if (centres[r] == -COVN_INFINITY || centres[r] == COVN_INFINITY) centres[r] = 0.0f;
+    }
+    BlockSums sums[Rows];
+    const Reading reading = read_blocks<T, Weighted, Greater, Rows>(blocks, size, place, centres, targets, terms,
+                                                                    parameters, clamped, sums);
+    for (size_t r = 0; r < Rows; r++) {
+      if (states[r].sums.sum != states[r].sums.sum) continue;  // NaN
+      BlockReading block{place, Weighted ? centres[r] : 0.0f, reading, sums[r]};
+      const float running = sums[r].max > states[r].max ? sums[r].max : states[r].max;
+      if (!holds<T, Weighted>(block, running, parameters)) {
+        read_again<T, Weighted, Greater>(blocks[r], size, Greater ? targets[r] : 0.0f, states[r].max, terms, parameters,
+                                         clamped, block);
+      }
+      add_block(block, parameters, states[r]);
+    }
+    // A place with an origin is for its own row.
+    if (!states[0].empty() && states[0].place.origin == 0.0f) place = states[0].place;
+  }
+  for (size_t r = 0; r < Rows; r++) {
+    // Field by field: a row that was written as a whole could not be read in parts without a stall.
+    batch.set_place(row + r, states[r].place, parameters);
+    batch.max[row + r] = states[r].max;
+    batch.packed_max[row + r] = states[r].packed_max;
+    batch.set_sums(row + r, states[r].sums);
+    batch.greater[row + r] = states[r].greater;
+  }
+}
+
+// rows [count], each of n logits; targets [count] for Greater. Rows kRowStreams apart or less are read at the same
+// time.
 template <class T, bool Weighted, bool Greater>
 void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* targets,
                      const RowParameters& parameters, RowBatch& batch) {
   if (n <= kGroupVocab) return accumulate_groups<T, Weighted, Greater>(rows, count, n, targets, parameters, batch);
+  if (count == 0) return;
   const Terms terms = load_terms(parameters);
-  Place place{0.0f, 0};
-  for (size_t row = 0; row < count; row++) {
-    // A place with an origin is for its own row.
-    if (row == 0 || place.origin != 0.0f) place = first_place(rows[row], n < kRowBlock ? n : kRowBlock, parameters);
-    accumulate_row<T, Weighted, Greater>(rows[row], n, Greater ? targets[row] : 0.0f, terms, parameters, place, row,
-                                         batch);
+  Place place = shared_place(rows[0], n < kRowBlock ? n : kRowBlock, parameters);
+  size_t row = 0;
+  for (; row + kRowStreams <= count; row += kRowStreams) {
+    accumulate_together<T, Weighted, Greater, kRowStreams>(rows + row, n, targets + row, terms, parameters, place, row,
+                                                           batch);
+  }
+  for (; row < count; row++) {
+    accumulate_together<T, Weighted, Greater, 1>(rows + row, n, targets + row, terms, parameters, place, row, batch);
   }
 }

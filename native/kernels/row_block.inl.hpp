@@ -1,6 +1,6 @@
 // The terms of a block of logits at a given place, and what they are made of. After kernels/exponential.inl.hpp.
 
-constexpr size_t kChains = 4;  // vectors taken together: hides latency, and shares the widening of sums to double
+constexpr size_t kChains = 4;  // vectors taken together, to hide latency
 constexpr size_t kStep = kChains * F32::lanes;
 
 // What a block adds to its row, at the place given.
@@ -9,8 +9,6 @@ struct BlockSums {
   double sum, weighted;
   int64_t greater;
 };
-
-COVN_INLINE F32 tree_sum(const F32* v) { return add(add(v[0], v[1]), add(v[2], v[3])); }
 
 // Four vectors from x, of which n < kStep logits are there; the rest is -inf.
 template <class T>
@@ -37,80 +35,83 @@ COVN_INLINE float block_maximum(const T* x, size_t n) {
   return reduce_max(max_ignoring_nan(max_ignoring_nan(m[0], m[1]), max_ignoring_nan(m[2], m[3])));
 }
 
-// The place for a row that begins with these logits.
+// A place for rows of which one begins with these logits. Rows that need an origin are done again at their own.
 template <class T>
-COVN_INLINE Place first_place(const T* x, size_t n, const RowParameters& parameters) {
+COVN_INLINE Place shared_place(const T* x, size_t n, const RowParameters& parameters) {
   // The largest of the first few is near enough to the block's.
   float guess = block_maximum(x, n < kStep ? n : kStep);
   if (guess == -COVN_INFINITY) guess = block_maximum(x, n);
-  return place_of(guess > -COVN_INFINITY && guess < COVN_INFINITY ? guess : 0.0f, parameters);
+  const Place place = place_of(guess > -COVN_INFINITY && guess < COVN_INFINITY ? guess : 0.0f, parameters);
+  return place.origin == 0.0f ? place : Place{0.0f, 0};
 }
 
-// Lanes of one block's sums.
+// Lanes of one row's sums.
 template <bool Weighted, bool Greater>
-struct BlockLanes {
-  F32 max[2];
-  F32 sum[kChains], weighted[kChains];  // of the current run
+struct RowLanes {
+  F32 max, sum, weighted;  // the sums of the current run
   WideSum wide_sum, wide_weighted;
   GreaterCounter greater;
 
-  COVN_MEMBER_INLINE BlockLanes() {  // written out: an implicit one would be made outside the target region
-    max[0] = max[1] = set(-COVN_INFINITY);
-    start_run();
-  }
-  COVN_MEMBER_INLINE void start_run() {
-    for (size_t k = 0; k < kChains; k++) sum[k] = weighted[k] = set(0.0f);
+  // Written out: an implicit one would be made outside the target region.
+  COVN_MEMBER_INLINE RowLanes() : max(set(-COVN_INFINITY)), sum(set(0.0f)), weighted(set(0.0f)) {}
+
+  template <bool Shifted>
+  COVN_MEMBER_INLINE void add(F32 x, const Terms& terms, const Window& w, F32 largest, F32 target) {
+    max = max_ignoring_nan(x, max);
+    const F32 d = distance<Shifted>(x, w);
+    const Term e = term(d, terms, w);
+    sum = fma(e.scale, e.polynomial, sum);
+    if (Weighted) weighted = fma(product(e), sub(d, largest), weighted);
+    if (Greater) greater.count(x, target);
   }
   COVN_MEMBER_INLINE void end_run() {
-    wide_sum.add(tree_sum(sum));
-    if (Weighted) wide_weighted.add(tree_sum(weighted));
-    start_run();
-  }
-  template <bool Shifted>
-  COVN_MEMBER_INLINE void step(const F32* x, const Terms& terms, const Window& w, F32 largest, F32 target) {
-    for (size_t k = 0; k < kChains; k++) {
-      max[k % 2] = max_ignoring_nan(x[k], max[k % 2]);
-      const F32 d = distance<Shifted>(x[k], w);
-      const Term e = term(d, terms, w);
-      sum[k] = fma(e.scale, e.polynomial, sum[k]);
-      if (Weighted) weighted[k] = fma(product(e), sub(d, largest), weighted[k]);
-      if (Greater) greater.count(x[k], target);
-    }
-  }
-  COVN_MEMBER_INLINE BlockSums total() const {
-    return {reduce_max(max_ignoring_nan(max[0], max[1])), wide_sum.total(), Weighted ? wide_weighted.total() : 0.0,
-            Greater ? greater.total() : 0};
+    wide_sum.add(sum);
+    sum = set(0.0f);
+    if (!Weighted) return;
+    wide_weighted.add(weighted);
+    weighted = set(0.0f);
   }
 };
 
-// Weights are formed relative to `centre`, a finite logit of the row near its largest: they then round little, and the
-// same wherever the terms are placed.
-template <class T, bool Weighted, bool Greater, bool Shifted>
-COVN_INLINE BlockSums block_terms(const T* x, size_t n, Place place, float centre, float target, const Terms& terms,
-                                  const RowParameters& parameters) {
+// Reads a block of n logits of each of so many rows at once: a vector of the first, one of the second, and so on. Rows
+// that lie far apart are so many streams, which memory serves faster than one.
+//
+// Weights are formed relative to a row's `centre`, a finite logit of it near its largest: they then round little, and
+// the same wherever the terms are placed.
+template <class T, bool Weighted, bool Greater, bool Shifted, size_t Rows>
+COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, const float* centres, const float* targets,
+                             const Terms& terms, const RowParameters& parameters, BlockSums* sums) {
   const Window w = window_at(place, parameters);
-  const F32 largest = set(Weighted ? centre - place.origin : 0.0f), bound = set(target);
-  BlockLanes<Weighted, Greater> lanes;
-  F32 v[kChains];
-  size_t i = 0;
-  while (i + kStep <= n) {
-    for (size_t left = parameters.run; left > 0 && i + kStep <= n; left--, i += kStep) {
-      for (size_t k = 0; k < kChains; k++) {
-        prefetch(x + i + k * F32::lanes);
-        v[k] = load(x + i + k * F32::lanes);
+  RowLanes<Weighted, Greater> lanes[Rows];
+  const T* x[Rows];
+  F32 largest[Rows], target[Rows];
+  for (size_t r = 0; r < Rows; r++) {
+    x[r] = blocks[r];
+    largest[r] = set(Weighted ? centres[r] - place.origin : 0.0f);
+    target[r] = set(Greater ? targets[r] : 0.0f);
+  }
+  const size_t whole = n / F32::lanes * F32::lanes, run = parameters.run * F32::lanes;
+  for (size_t i = 0; i < whole;) {
+    const size_t end = whole - i < run ? whole : i + run;
+    for (; i < end; i += F32::lanes) {
+      for (size_t r = 0; r < Rows; r++) {
+        prefetch(x[r] + i);
+        lanes[r].template add<Shifted>(load(x[r] + i), terms, w, largest[r], target[r]);
       }
-      lanes.template step<Shifted>(v, terms, w, largest, bound);
     }
-    lanes.end_run();
+    for (size_t r = 0; r < Rows; r++) lanes[r].end_run();
   }
-  if (i < n) {
-    load_step(v, x + i, n - i);
-    lanes.template step<Shifted>(v, terms, w, largest, bound);
-    lanes.end_run();
+  for (size_t r = 0; r < Rows; r++) {
+    if (whole < n) {
+      lanes[r].template add<Shifted>(load_padded(x[r] + whole, n - whole), terms, w, largest[r], target[r]);
+      lanes[r].end_run();
+    }
+    sums[r].max = reduce_max(lanes[r].max);
+    sums[r].sum = lanes[r].wide_sum.total();
+    sums[r].greater = Greater ? lanes[r].greater.total() : 0;
+    sums[r].weighted =
+        Weighted ? lanes[r].wide_weighted.total() + static_cast<double>(centres[r] - place.origin) * sums[r].sum : 0.0;
   }
-  BlockSums sums = lanes.total();
-  if (Weighted) sums.weighted += static_cast<double>(centre - place.origin) * sums.sum;
-  return sums;
 }
 
 // How logits of a packed format are read without widening each to float first; see kernels/row_packed.inl.hpp.

@@ -11,24 +11,6 @@ struct GroupSums {
   int64_t greater[F32::lanes];
 };
 
-// Sums of one row's lanes.
-template <bool Weighted, bool Greater>
-struct RowLanes {
-  F32 max, sum, weighted;
-  int64_t greater = 0;
-
-  COVN_MEMBER_INLINE RowLanes() : max(set(-COVN_INFINITY)), sum(set(0.0f)), weighted(set(0.0f)) {}
-  template <bool Shifted>
-  COVN_MEMBER_INLINE void add(F32 x, const Terms& terms, const Window& w, F32 largest, F32 target) {
-    max = max_ignoring_nan(x, max);
-    const F32 d = distance<Shifted>(x, w);
-    const Term e = term(d, terms, w);
-    sum = fma(e.scale, e.polynomial, sum);
-    if (Weighted) weighted = fma(product(e), sub(d, largest), weighted);
-    if (Greater) greater += count_greater(x, target);
-  }
-};
-
 // The largest logits of the first `count` rows.
 template <class T>
 COVN_INLINE void group_maxima(const T* const* rows, size_t count, size_t n, float* maxima) {
@@ -66,7 +48,7 @@ COVN_INLINE void group_terms(const T* const* rows, size_t count, size_t n, const
     max[row] = lanes.max;
     sum[row] = lanes.sum;
     if (Weighted) weighted[row] = lanes.weighted;
-    if (Greater) sums.greater[row] = lanes.greater;
+    if (Greater) sums.greater[row] = lanes.greater.total();
   }
   store(sums.max, row_maxima(max));
   store(sums.sum, row_sums(sum));
@@ -106,10 +88,8 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
   float lowest = 0.0f, highest = 0.0f;
   for (size_t start = 0; start < count; start += F32::lanes) {
     const size_t group = count - start < F32::lanes ? count - start : F32::lanes;
-    // A place with an origin is for one row; then the group is tried at 0.
     if (place.octave == kNoOctave) {
-      place = first_place(rows[start], n, parameters);
-      if (place.origin != 0.0f) place = {0.0f, 0};
+      place = shared_place(rows[start], n, parameters);
       lowest = offset_of(place.octave - kPlaceBelow, parameters);
       highest = offset_of(place.octave + kPlaceAbove, parameters);
     }

@@ -52,22 +52,29 @@ struct PackedBlockTerms {
   // are then negative. It decides for a block wherever that is tried, so that bits depend on the row alone.
   COVN_MEMBER_INLINE static bool fits(float max) { return max > -70.0f && max < 70.0f; }
   COVN_MEMBER_INLINE static bool place_fits(Place place, const RowParameters& p) {
-    return p.unit_temperature && place.origin == 0.0f && place.octave > -104 && place.octave < 104;
+    return p.unit_temperature && place.origin == 0.0f && place.octave > -128 && place.octave < 104;
   }
 
-  // `clamped`: whether logits below the floor are to be expected, such as those of masked tokens; found out if not
-  // known.
-  template <bool Weighted, bool Greater>
-  COVN_MEMBER_INLINE static BlockSums terms(const T* x, size_t n, Place place, float centre, float target,
-                                            const Terms& t, const RowParameters& parameters, bool& clamped) {
-    if (!clamped) {
-      bool low = false;
-      const BlockSums sums = read<Weighted, Greater, false>(x, n, place, centre, target, t, parameters, low);
-      if (!low) return sums;
-      clamped = true;
+  // As block_terms. `clamped`: whether logits below the floor are to be expected, such as those of masked tokens; found
+  // out if not known.
+  template <bool Weighted, bool Greater, size_t Rows>
+  COVN_MEMBER_INLINE static void terms(const T* const* blocks, size_t n, Place place, const float* centres,
+                                       const float* targets, const Terms& t, const RowParameters& parameters,
+                                       bool& clamped, BlockSums* sums) {
+    // Two at once: four would not fit the registers.
+    constexpr size_t together = Rows % 2 == 0 ? 2 : 1;
+    for (size_t r = 0; r < Rows; r += together) {
+      bool low = true;
+      if (!clamped) {
+        low = read<Weighted, Greater, false, together>(blocks + r, n, place, centres + r, targets + r, t, parameters,
+                                                       sums + r);
+        clamped = low;
+      }
+      if (low) {
+        read<Weighted, Greater, true, together>(blocks + r, n, place, centres + r, targets + r, t, parameters,
+                                                sums + r);
+      }
     }
-    bool low = false;
-    return read<Weighted, Greater, true>(x, n, place, centre, target, t, parameters, low);
   }
 
  private:
@@ -89,31 +96,37 @@ struct PackedBlockTerms {
     COVN_MEMBER_INLINE uint16_t smallest() const { return reduce_max_unsigned(largest_unsigned); }
   };
 
+  // Lanes of one row's sums, and the target as an unsigned integer: x > target when the bits that turn the order are
+  // flipped in both.
   template <bool Weighted, bool Greater>
   struct Lanes {
-    F32 sum[kChains], weighted[kChains];
+    Scan scanned;
+    F32 sum[2], weighted[2];  // of the current run
     WideSum wide_sum, wide_weighted;
+    Packed flip, bound;
     int64_t greater = 0;
 
     COVN_MEMBER_INLINE Lanes() { start_run(); }
+    COVN_MEMBER_INLINE void set_target(float target) {
+      const uint16_t bits = target == 0.0f ? 0 : narrow_toward_zero<T>(target);  // -0 is 0
+      const uint16_t turn = bits & 0x8000 ? 0xffff : 0x8000;
+      flip = set_packed(turn);
+      bound = set_packed(static_cast<uint16_t>(bits ^ turn));
+    }
     COVN_MEMBER_INLINE void start_run() {
-      for (size_t k = 0; k < kChains; k++) sum[k] = weighted[k] = set(0.0f);
+      for (size_t k = 0; k < 2; k++) sum[k] = weighted[k] = set(0.0f);
     }
     COVN_MEMBER_INLINE void end_run() {
-      wide_sum.add(tree_sum(sum));
-      if (Weighted) wide_weighted.add(tree_sum(weighted));
+      wide_sum.add(add(sum[0], sum[1]));
+      if (Weighted) wide_weighted.add(add(weighted[0], weighted[1]));
       start_run();
     }
     template <bool Clamped>
-    COVN_MEMBER_INLINE void step(const Packed* v, const Terms& t, F32 magic, Packed floor, F32 largest, Packed flip,
-                                 Packed bound) {
-      F32 x[kChains];
-      for (size_t k = 0; k < kChains; k += 2) {
-        const Packed p = v[k / 2];
-        if (Greater) greater += count_greater(flip_bits(p, flip), bound);
-        widen(Clamped ? min_unsigned(p, floor) : p, T{}, x[k], x[k + 1]);
-      }
-      for (size_t k = 0; k < kChains; k++) {
+    COVN_MEMBER_INLINE void step(Packed v, const Terms& t, F32 magic, Packed floor, F32 largest) {
+      if (Greater) greater += count_greater(flip_bits(v, flip), bound);
+      F32 x[2];
+      widen(Clamped ? min_unsigned(v, floor) : v, T{}, x[0], x[1]);
+      for (size_t k = 0; k < 2; k++) {
         const Term e = packed_term(x[k], t, magic);
         sum[k] = fma(e.scale, e.polynomial, sum[k]);
         if (Weighted) weighted[k] = fma(product(e), sub(x[k], largest), weighted[k]);
@@ -121,51 +134,63 @@ struct PackedBlockTerms {
     }
   };
 
-  // The last n < kStep logits, then `padding`.
-  COVN_MEMBER_INLINE static void load_rest(Packed* v, const T* x, size_t n, uint16_t padding) {
-    T rest[kStep];
-    for (size_t k = 0; k < kStep; k++) rest[k].bits = k < n ? x[k].bits : padding;
-    for (size_t k = 0; k < kChains / 2; k++) v[k] = load_packed(rest + 2 * k * F32::lanes);
+  static constexpr size_t kPackedStep = 2 * F32::lanes;
+
+  // The last n < kPackedStep logits, then `padding`.
+  COVN_MEMBER_INLINE static Packed load_rest(const T* x, size_t n, uint16_t padding) {
+    T rest[kPackedStep];
+    for (size_t k = 0; k < kPackedStep; k++) rest[k].bits = k < n ? x[k].bits : padding;
+    return load_packed(rest);
   }
 
-  template <bool Weighted, bool Greater, bool Clamped>
-  COVN_MEMBER_INLINE static BlockSums read(const T* x, size_t n, Place place, float centre, float target,
-                                           const Terms& t, const RowParameters& parameters, bool& low) {
+  // Whether some logit lies below the floor: then only what was read with Clamped holds.
+  template <bool Weighted, bool Greater, bool Clamped, size_t Rows>
+  COVN_MEMBER_INLINE static bool read(const T* const* blocks, size_t n, Place place, const float* centres,
+                                      const float* targets, const Terms& t, const RowParameters& parameters,
+                                      BlockSums* sums) {
     const F32 magic = set(magic_of(place, parameters));
     const uint16_t floor_bits = narrow_toward_zero<T>(floor_of(place, parameters));
     const Packed floor = set_packed(floor_bits);
-    // x > target as unsigned integers, once the bits that turn the order are flipped; -0 is 0.
-    const uint16_t bits = target == 0.0f ? 0 : narrow_toward_zero<T>(target);
-    const uint16_t turn = bits & 0x8000 ? 0xffff : 0x8000;
-    const Packed flip = set_packed(turn), bound = set_packed(static_cast<uint16_t>(bits ^ turn));
-    const F32 largest = set(centre);
-    Scan scanned;
-    Lanes<Weighted, Greater> lanes;
-    Packed v[kChains / 2];
-    size_t i = 0;
-    while (i + kStep <= n) {
-      for (size_t left = parameters.run; left > 0 && i + kStep <= n; left--, i += kStep) {
-        for (size_t k = 0; k < kChains / 2; k++) {
-          prefetch(x + i + 2 * k * F32::lanes);
-          v[k] = load_packed(x + i + 2 * k * F32::lanes);
-          scanned.add(v[k]);
+    Lanes<Weighted, Greater> lanes[Rows];
+    const T* x[Rows];
+    F32 largest[Rows];
+    for (size_t r = 0; r < Rows; r++) {
+      x[r] = blocks[r];
+      largest[r] = set(Weighted ? centres[r] : 0.0f);
+      if (Greater) lanes[r].set_target(targets[r]);
+    }
+    const size_t whole = n / kPackedStep * kPackedStep, run = parameters.run * kPackedStep;
+    for (size_t i = 0; i < whole;) {
+      const size_t end = whole - i < run ? whole : i + run;
+      for (; i < end; i += kPackedStep) {
+        for (size_t r = 0; r < Rows; r++) {
+          prefetch(x[r] + i);
+          const Packed v = load_packed(x[r] + i);
+          lanes[r].scanned.add(v);
+          lanes[r].template step<Clamped>(v, t, magic, floor, largest[r]);
         }
-        lanes.template step<Clamped>(v, t, magic, floor, largest, flip, bound);
       }
-      lanes.end_run();
+      for (size_t r = 0; r < Rows; r++) lanes[r].end_run();
     }
-    if (i < n) {
-      load_rest(v, x + i, n - i, 0x8000);  // -0 is the least as a signed word, and as an unsigned negative one
-      for (size_t k = 0; k < kChains / 2; k++) scanned.add(v[k]);
-      load_rest(v, x + i, n - i, kNegativeInfinity<T>);
-      lanes.template step<true>(v, t, magic, floor, largest, flip, bound);
-      lanes.end_run();
+    bool low = false;
+    for (size_t r = 0; r < Rows; r++) {
+      if (whole < n) {
+        // -0 is the least as a signed word, and as an unsigned negative one.
+        lanes[r].scanned.add(load_rest(x[r] + whole, n - whole, 0x8000));
+        lanes[r].template step<true>(load_rest(x[r] + whole, n - whole, kNegativeInfinity<T>), t, magic, floor,
+                                     largest[r]);
+        lanes[r].end_run();
+      }
+      const uint16_t smallest = lanes[r].scanned.smallest();
+      low = low || smallest > floor_bits;
+      // A NaN's term may have been clamped.
+      sums[r].max = smallest > kNegativeInfinity<T> ? static_cast<float>(COVN_NAN) : lanes[r].scanned.max(x[r], n);
+      sums[r].sum = lanes[r].wide_sum.total() * (1.0 / kSquareScale);
+      sums[r].greater = lanes[r].greater;
+      sums[r].weighted =
+          Weighted ? lanes[r].wide_weighted.total() * (1.0 / kSquareScale) + centres[r] * sums[r].sum : 0.0;
     }
-    BlockSums sums{scanned.max(x, n), lanes.wide_sum.total() * (1.0 / kSquareScale), 0.0, lanes.greater};
-    if (Weighted) sums.weighted = lanes.wide_weighted.total() * (1.0 / kSquareScale) + centre * sums.sum;
-    low = scanned.smallest() > floor_bits;
-    if (scanned.smallest() > kNegativeInfinity<T>) sums.max = COVN_NAN;  // its term may have been clamped
-    return sums;
+    return low;
   }
 };
 template <>

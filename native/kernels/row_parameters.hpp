@@ -23,7 +23,7 @@ struct RowParameters {
   int table_bits;  // b
   float rate, step_high, step_low;
   float c[kMaxExpDegree];
-  size_t run;  // vectors of a chain that are added in float before their sum is widened to double
+  size_t run;  // terms of a chain of lanes that are added in float before their sum is widened to double
 };
 
 // Relative minimax polynomials of e^r on |r| <= ln(2)/2^(b+1), each coefficient rounded to float in turn and the rest
@@ -40,18 +40,18 @@ constexpr ExpPolynomial kExpPolynomials[] = {
 };
 
 // A float lane that holds a term near 1 loses those below 2^-25 that come after it, one by one and always downwards.
-// The fewer terms meet in a lane, the smaller that bias; it falls with the vocabulary, in which a lane seldom holds one
-// of the largest terms. Four chains are added as a tree first, so a lane sees 4 * run terms.
-constexpr size_t run_length(size_t vocab) { return vocab >= 16384 ? 4 : vocab >= 256 ? 2 : 1; }
+// The fewer terms meet in a lane, the smaller that bias; it falls with the number of lanes, and where a lane seldom
+// holds one of the largest terms.
+constexpr size_t run_length(size_t vocab, size_t lanes) { return vocab >= 256 && lanes >= 16 ? 8 : 4; }
 
-inline RowParameters make_row_parameters(double temperature, int table_bits, size_t vocab) {
+inline RowParameters make_row_parameters(double temperature, int table_bits, size_t lanes, size_t vocab) {
   const double intervals = static_cast<double>(1 << table_bits);
   const double step = temperature * kLn2 / intervals;
   const float high = static_cast<float>(step);
   RowParameters p{temperature, temperature == 1.0,
                   table_bits,  static_cast<float>(intervals * kLog2E / temperature),
                   high,        static_cast<float>(step - high),
-                  {},          run_length(vocab)};
+                  {},          run_length(vocab, lanes)};
   for (const ExpPolynomial& polynomial : kExpPolynomials) {
     if (polynomial.table_bits != table_bits) continue;
     double scale = 1.0;
@@ -62,7 +62,8 @@ inline RowParameters make_row_parameters(double temperature, int table_bits, siz
 
 constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
 constexpr int kPlaceAbove = 60;        // octaves that a row's largest logit may lie above the place,
-constexpr int kPlaceBelow = 16;        // or below it
+constexpr int kPlaceBelow = 16;        // or below it: rows with largest logits not too far apart share one
+constexpr int kPlaceMargin = 22;       // where the row for which a place is chosen lies above it: in the middle
 constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-16 change no sum in double, of whatever length
 
 // Where a row's terms lie: exp((x - origin)/T) is kept divided by 2^octave. A power of two changes no rounding, so any
@@ -70,6 +71,8 @@ constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-16 change
 struct Place {
   float origin;    // subtracted from the logits; 0 unless they are huge
   int32_t octave;  // near the largest logit's
+
+  bool operator==(const Place&) const = default;
 };
 
 constexpr int32_t kNoOctave = std::numeric_limits<int32_t>::min();
@@ -83,7 +86,8 @@ inline bool is_small(float max, const RowParameters& p) {
 inline Place place_of(float max, const RowParameters& p) {
   if (!is_small(max, p)) return {max, 0};
   // The sum makes the conversion a floor.
-  return {0.0f, static_cast<int32_t>(static_cast<double>(max) * kLog2E / p.temperature + 65536.0) - 65536};
+  const auto octave = static_cast<int32_t>(static_cast<double>(max) * kLog2E / p.temperature + 65536.0) - 65536;
+  return {0.0f, octave - kPlaceMargin};
 }
 
 // What follows from a place, in units of logits less the origin.
@@ -122,6 +126,14 @@ struct RowSums {
   }
 };
 
+// Whether terms of a row whose largest logit so far is this can be formed at a place. A place with an origin is for its
+// own row only, and whether a row has one follows from the row alone.
+inline bool place_fits(Place place, float max, const RowParameters& p) {
+  if (place.origin != 0.0f) return max == place.origin;
+  return is_small(max, p) && max >= offset_of(place.octave - kPlaceBelow, p) &&
+         max <= offset_of(place.octave + kPlaceAbove, p);
+}
+
 // Everything known of a row of logits, or of part of one; greater = #{j : x_j > target}. A NaN or +inf logit makes the
 // sum NaN; a row of nothing but -inf leaves it 0.
 struct RowState {
@@ -133,32 +145,34 @@ struct RowState {
 
   bool empty() const { return sums.sum == 0.0; }
 
-  // Adds another part of the same row.
+  // Expresses the sums at the place of a row with this largest logit, which is no less than `max`. A change of origin
+  // rounds: it goes by way of places that follow from the row alone, so that its rounding does.
+  void move(Place to, float largest, const RowParameters& p) {
+    if (place == to) return;
+    if (place.origin != to.origin && !empty()) {
+      const Place before = place_of(max, p), after = place_of(largest, p);
+      sums.move(place, before, p);
+      sums.move(before, after, p);
+      sums.move(after, to, p);
+    } else {
+      sums.move(place, to, p);
+    }
+    place = to;
+  }
+
+  // Adds a later part of the same row.
   void add(RowState part, const RowParameters& p) {
     greater += part.greater;
-    if (part.max > max) {
-      max = part.max;
-      packed_max = part.packed_max;
-    }
     if (part.empty()) return;
-    const auto base = [&p](Place at) { return static_cast<double>(at.origin) + centre_of(at, p); };
-    if (empty() || base(part.place) > base(place)) {
-      sums.move(place, part.place, p);
-      place = part.place;
-    }
-    part.sums.move(part.place, place, p);
+    const float largest = part.max > max ? part.max : max;
+    const Place to = place_of(largest, p);
+    move(to, largest, p);
+    part.move(to, largest, p);
     sums.add(part.sums);
+    if (part.max > max) packed_max = part.packed_max;
+    max = largest;
   }
 };
-
-// Whether terms whose largest logit is this can be formed at a place; `first`: nothing of the row is there yet. A place
-// with an origin is for its own row only, and whether a row has one must follow from the row alone.
-inline bool place_fits(Place place, float max, bool first, const RowParameters& p) {
-  if (max - place.origin > offset_of(place.octave + kPlaceAbove, p)) return false;
-  if (place.origin == 0.0f && (first || max > 0.0f) && !is_small(max, p)) return false;
-  if (!first) return true;
-  return place.origin == 0.0f ? max >= offset_of(place.octave - kPlaceBelow, p) : max == place.origin;
-}
 
 constexpr size_t kMaxLanes = 16;
 constexpr size_t kBatchRows = 64;

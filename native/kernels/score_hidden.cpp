@@ -34,7 +34,7 @@ class HiddenJob final : public ScoreJob {
         row_kernels_(kernels_for(scoring_.target).template rows<float>()),
         weighted_(scoring_.entropy != nullptr),
         greater_(scoring_.rank != nullptr),
-        parameters_(make_row_parameters(scoring_.temperature, kernels_for(scoring_.target).table_bits, request_.vocab)),
+        parameters_(kernels_for(scoring_.target).parameters(scoring_.temperature, request_.vocab)),
         slots_(slots_of(request_.width, kernels_.slot_elements)),
         block_rows_(std::min(round_up(tokens_.size(), kernels_.panel_rows), block_rows_for(slots_))),
         segment_vocab_(round_up((request_.vocab + kMaxSegments - 1) / kMaxSegments, kTileVocab)),

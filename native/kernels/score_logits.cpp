@@ -12,11 +12,13 @@ namespace covn {
 
 namespace {
 
-// About 50 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
+// About 100 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
 // hand-over.
-constexpr size_t kChunkLogits = size_t{1} << 19;
-// Longer rows are cut into segments of this length, which several threads may read; always the same ones.
-constexpr size_t kSegment = size_t{1} << 18;
+constexpr size_t kChunkLogits = size_t{1} << 20;
+constexpr size_t kMaxChunkRows = 8192;
+// Rows longer than this are cut into segments, which several threads may read; always the same ones.
+constexpr size_t kMaxWholeRow = size_t{1} << 18;
+constexpr size_t kSegment = size_t{1} << 16;
 
 template <class T>
 class LogitsJob final : public ScoreJob {
@@ -30,30 +32,35 @@ class LogitsJob final : public ScoreJob {
         kernels_(table_.rows<T>()),
         weighted_(scoring_.entropy != nullptr),
         greater_(scoring_.rank != nullptr),
-        parameters_(make_row_parameters(scoring_.temperature, table_.table_bits, vocab_)),
+        parameters_(table_.parameters(scoring_.temperature, vocab_)),
+        long_rows_(vocab_ > kMaxWholeRow),
         segments_((vocab_ + kSegment - 1) / kSegment),
+        segment_chunks_((segments_ + kRowStreams - 1) / kRowStreams),
         outputs_(scoring_),
-        blocks_(scoring_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
-        long_targets_(scoring_.targets, scoring_.targets + (segments_ > 1 ? scoring_.rows : 0)),
-        long_rows_(segments_ > 1 ? scoring_.rows * segments_ : 0) {}
+        blocks_(scoring_.offsets, std::clamp(std::bit_floor(chunk_rows() / kRowStreams), size_t{1}, kMaxSumBlock),
+                chunk_rows()),
+        long_targets_(scoring_.targets, scoring_.targets + (long_rows_ ? scoring_.rows : 0)),
+        read_segments_(long_rows_ ? scoring_.rows * segments_ : 0) {}
 
-  size_t chunk_count() const override { return segments_ > 1 ? long_rows_.size() : blocks_.chunk_count(); }
+  size_t chunk_count() const override { return long_rows_ ? scoring_.rows * segment_chunks_ : blocks_.chunk_count(); }
   const std::vector<int64_t>& non_finite_rows() const override { return outputs_.non_finite_rows(); }
 
  protected:
   void run_chunk(size_t chunk) override {
-    if (segments_ > 1) return read_segment(chunk);
-    for (size_t block = blocks_.first_block(chunk); block < blocks_.first_block(chunk + 1); block++) {
+    if (long_rows_) return read_segments(chunk);
+    const size_t first_block = blocks_.first_block(chunk), end_block = blocks_.first_block(chunk + 1);
+    const size_t first = blocks_.first_row(first_block), end = blocks_.end_row(end_block - 1);
+    std::vector<double> tokens(end - first);
+    score_rows(chunk, first, end, tokens.data());
+    for (size_t block = first_block; block < end_block; block++) {
       double sum = 0.0;
-      for (size_t row = blocks_.first_row(block); row < blocks_.end_row(block); row += kBatchRows) {
-        if (!score_batch(chunk, row, std::min(kBatchRows, blocks_.end_row(block) - row), sum)) return;
-      }
+      for (size_t row = blocks_.first_row(block); row < blocks_.end_row(block); row++) sum += tokens[row - first];
       blocks_.set(block, sum);
     }
   }
 
   Status merge() override {
-    if (segments_ > 1) {
+    if (long_rows_) {
       if (Status status = merge_segments(); !status.ok()) return status;
     }
     outputs_.sort();
@@ -62,30 +69,45 @@ class LogitsJob final : public ScoreJob {
   }
 
  private:
-  size_t chunk_rows() const { return std::max<size_t>(1, kChunkLogits / vocab_); }
+  size_t chunk_rows() const { return std::clamp(kChunkLogits / vocab_, size_t{1}, kMaxChunkRows); }
   const T* row(size_t index) const { return logits_ + index * vocab_; }
 
-  // Adds the token log-probs of count <= kBatchRows rows to `sum`; false when the job has failed or was cancelled.
-  bool score_batch(size_t chunk, size_t first, size_t count, double& sum) {
-    if (cancelled()) return false;
-    size_t indices[kBatchRows];
-    int32_t targets[kBatchRows] = {};
+  // The token log-probs of rows first .. end, 0 where not scored. Rows long enough to be worth it are taken in turn
+  // from as many parts of the range as the kernel reads at once.
+  void score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
+    const size_t streams = vocab_ > kGroupVocab ? kRowStreams : 1;
+    const size_t length = (end - first + streams - 1) / streams;
+    size_t rows[kBatchRows];
+    for (size_t start = 0; start < length; start += kBatchRows / streams) {
+      if (cancelled()) return;
+      size_t count = 0;
+      for (size_t i = start; i < std::min(length, start + kBatchRows / streams); i++) {
+        for (size_t row = first + i; row < end; row += length) rows[count++] = row;
+      }
+      score_batch(chunk, rows, count, first, tokens);
+    }
+  }
+
+  // The same of count <= kBatchRows rows.
+  void score_batch(size_t chunk, const size_t* indices, size_t count, size_t first, double* tokens) {
+    size_t scored_rows[kBatchRows];
+    int32_t targets[kBatchRows];
     const T* rows[kBatchRows] = {};
     float logits[kBatchRows] = {};
     size_t scored = 0;
-    for (size_t index = first; index < first + count; index++) {
+    for (size_t i = 0; i < count; i++) {
+      const size_t index = indices[i];
       const int32_t target = read_target(scoring_.targets + index);
       if (target >= 0 && static_cast<size_t>(target) < vocab_) {
-        indices[scored] = index;
+        scored_rows[scored] = index;
         targets[scored] = target;
         rows[scored] = row(index);
-        logits[scored] = greater_ ? to_float(row(index)[target]) : 0.0f;
+        if (greater_) logits[scored] = to_float(row(index)[target]);
         scored++;
       } else if (target == -1) {
         outputs_.write_not_scored(index);
       } else {
         fail(chunk, index, bad_target(index, target, vocab_));
-        break;  // the rows before it may hold a failure that comes first
       }
     }
     RowBatch batch;
@@ -95,55 +117,55 @@ class LogitsJob final : public ScoreJob {
     if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
       for (size_t i = 0; i < scored; i++) logits[i] = to_float(rows[i][targets[i]]);
     }
-    bool finite = true;
-    for (size_t i = 0; i < scored; i++) finite &= batch.sum[i] > 0.0;
-    double tokens[kBatchRows];
-    token_log_probs(logits, batch, results, scored, scoring_.temperature, tokens);
-    if (scored == count && finite) {
-      outputs_.write_rows(first, count, tokens, batch, results);
-    } else if (!write_some(chunk, indices, scored, tokens, batch, results)) {
-      return false;
-    }
-    for (size_t i = 0; i < scored; i++) sum += tokens[i];
-    return true;
-  }
-
-  // Rows among which some are not scored or not finite; the tokens of the latter become NaN. False when the job failed.
-  bool write_some(size_t chunk, const size_t* indices, size_t scored, double* tokens, const RowBatch& batch,
-                  const RowResults& results) {
+    double batch_tokens[kBatchRows];
+    token_log_probs(logits, batch, results, scored, scoring_.temperature, batch_tokens);
     for (size_t i = 0; i < scored; i++) {
+      const size_t index = scored_rows[i];
       if (batch.sum[i] > 0.0) {
-        outputs_.write_row(indices[i], tokens[i], batch, results, i);
-        continue;
-      }
-      tokens[i] = std::numeric_limits<double>::quiet_NaN();
-      if (Status status = non_finite(indices[i]); !status.ok()) {
-        fail(chunk, indices[i], std::move(status));
-        return false;
+        tokens[index - first] = batch_tokens[i];
+        outputs_.write_row(index, batch_tokens[i], batch, results, i);
+      } else {
+        tokens[index - first] = std::numeric_limits<double>::quiet_NaN();
+        if (Status status = non_finite(index); !status.ok()) fail(chunk, index, std::move(status));
       }
     }
-    return true;
   }
 
-  void read_segment(size_t chunk) {
-    const size_t index = chunk / segments_, start = chunk % segments_ * kSegment;
+  // Some segments of one row.
+  void read_segments(size_t chunk) {
+    const size_t index = chunk / segment_chunks_, first = chunk % segment_chunks_ * kRowStreams;
     const int32_t target = long_targets_[index];
     if (target == -1) return;
     if (target < 0 || static_cast<size_t>(target) >= vocab_) {
       return fail(chunk, index, bad_target(index, target, vocab_));
     }
     const float logit = to_float(row(index)[target]);
-    const T* segment = row(index) + start;
+    const size_t end = std::min(segments_, first + kRowStreams);
+    // The last of a row may be shorter, and is read on its own.
+    const size_t whole = end == segments_ ? end - 1 : end;
+    read_segments(index, first, whole, kSegment, logit);
+    if (whole < end) read_segments(index, whole, end, vocab_ - whole * kSegment, logit);
+  }
+
+  // Segments first .. end, of one size.
+  void read_segments(size_t index, size_t first, size_t end, size_t size, float target_logit) {
+    const T* segments[kRowStreams] = {};
+    float logits[kRowStreams] = {};
+    for (size_t s = first; s < end; s++) {
+      segments[s - first] = row(index) + s * kSegment;
+      logits[s - first] = target_logit;
+    }
     RowBatch batch;
-    kernels_.accumulate[weighted_][greater_](&segment, 1, std::min(kSegment, vocab_ - start), &logit, parameters_,
-                                             batch);
-    long_rows_[chunk] = {batch.state(0), logit, true};
+    kernels_.accumulate[weighted_][greater_](segments, end - first, size, logits, parameters_, batch);
+    for (size_t s = first; s < end; s++) {
+      read_segments_[index * segments_ + s] = {batch.state(s - first), target_logit, true};
+    }
   }
 
   // A long row is a block of its own.
   Status merge_segments() {
     for (size_t index = 0; index < scoring_.rows; index++) {
-      const Segment* segments = long_rows_.data() + index * segments_;
+      const Segment* segments = read_segments_.data() + index * segments_;
       double token = 0.0;
       if (!segments->scored) {
         outputs_.write_not_scored(index);
@@ -186,11 +208,12 @@ class LogitsJob final : public ScoreJob {
   const RowKernels<T>& kernels_;
   const bool weighted_, greater_;
   const RowParameters parameters_;
-  const size_t segments_;  // of a row
+  const bool long_rows_;
+  const size_t segments_, segment_chunks_;  // of a long row
   TokenOutputs outputs_;
   SumBlocks blocks_;
-  std::vector<int32_t> long_targets_;  // [rows], where rows are long: their segments need the same
-  std::vector<Segment> long_rows_;     // [rows, segments]
+  std::vector<int32_t> long_targets_;   // [rows], where rows are long: their segments need the same
+  std::vector<Segment> read_segments_;  // [rows, segments]
 };
 
 Status check(const LogitsRequest& request) {

@@ -24,7 +24,7 @@ class PairJob final : public ScoreJob {
         reference_(static_cast<const T*>(request_.reference)),
         model_(static_cast<const T*>(request_.model)),
         accumulate_(kernels_for(tokens_.target).pairs.of(T{})),
-        half_(make_row_parameters(2.0 * tokens_.temperature, kernels_for(tokens_.target).table_bits, vocab_)),
+        half_(kernels_for(tokens_.target).parameters(2.0 * tokens_.temperature, vocab_)),
         log_ratios_(tokens_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
         kls_(log_ratios_),
         hellingers_(log_ratios_) {}

@@ -15,7 +15,8 @@
 namespace covn {
 
 constexpr size_t kRowBlock = 2048;
-// Rows up to this length are read in groups of as many as a vector has lanes.
+// Longer rows than kGroupVocab are read so many at once, shorter ones in groups of as many as a vector has lanes.
+constexpr size_t kRowStreams = 4;
 constexpr size_t kGroupVocab = 128;
 
 // Logits of one storage type. Index [1]: with `weighted`; second index [1]: with `greater`.
@@ -98,6 +99,9 @@ struct KernelTable {
 
   template <class T>
   const RowKernels<T>& rows() const;
+  RowParameters parameters(double temperature, size_t vocab) const {
+    return make_row_parameters(temperature, table_bits, lanes, vocab);
+  }
 };
 template <>
 inline const RowKernels<float>& KernelTable::rows<float>() const {

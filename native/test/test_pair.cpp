@@ -35,8 +35,7 @@ Float16 store(double value) {
 template <class T>
 PairState accumulate(const KernelTable& table, const std::vector<T>& a, const std::vector<T>& b, double temperature) {
   PairState state;
-  table.pairs.of(T{})(a.data(), b.data(), a.size(), make_row_parameters(2 * temperature, table.table_bits, a.size()),
-                      state);
+  table.pairs.of(T{})(a.data(), b.data(), a.size(), table.parameters(2 * temperature, a.size()), state);
   return state;
 }
 

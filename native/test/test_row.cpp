@@ -26,7 +26,7 @@ struct Scored {
 
 template <class T>
 Scored score(const KernelTable& table, const T* x, size_t vocab, float target, double temperature, bool all = true) {
-  const RowParameters parameters = make_row_parameters(temperature, table.table_bits, vocab);
+  const RowParameters parameters = table.parameters(temperature, vocab);
   static RowBatch batch;
   static RowResults results;
   table.rows<T>().accumulate[all][all](&x, 1, vocab, &target, parameters, batch);
@@ -278,7 +278,7 @@ void check_company(size_t vocab) {
   }
   for (const auto& [name, table] : runnable_tables()) {
     for (double temperature : {1.0, 0.004}) {
-      const RowParameters parameters = make_row_parameters(temperature, table->table_bits, vocab);
+      const RowParameters parameters = table->parameters(temperature, vocab);
       const T* pointers[rows];
       float targets[rows];
       for (size_t row = 0; row < rows; row++) {
@@ -323,7 +323,7 @@ COVN_TEST(neighbours_leave_no_trace) {
       float targets[4];
       for (size_t row = 0; row < 4; row++) rows[row] = x.data() + row * vocab;
       for (size_t row = 0; row < 4; row++) targets[row] = row < 2 ? rows[row][row == 0 ? 5 : 7] : rows[row][0];
-      const RowParameters parameters = make_row_parameters(1.0, table->table_bits, vocab);
+      const RowParameters parameters = table->parameters(1.0, vocab);
       static RowBatch batch;
       static RowResults results;
       table->rows<float>().accumulate[1][1](rows, 4, vocab, targets, parameters, batch);
