@@ -132,8 +132,8 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
   }
 }
 
-// rows [count], each of n logits; targets [count] for Greater. Rows kRowStreams apart or less are read at the same
-// time.
+// rows [count], each of n logits; targets [count] for Greater. Up to kRowStreams
+// that follow one another are read at the same time.
 template <class T, bool Weighted, bool Greater>
 void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* targets,
                      const RowParameters& parameters, RowBatch& batch) {
@@ -141,10 +141,12 @@ void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* 
   if (count == 0) return;
   const Terms terms = load_terms(parameters);
   Place place = shared_place(rows[0], n < kRowBlock ? n : kRowBlock, parameters);
+  // As many as fit the registers.
+  constexpr size_t together = F32::lanes >= 16 && !Weighted ? kRowStreams : kRowStreams / 2;
   size_t row = 0;
-  for (; row + kRowStreams <= count; row += kRowStreams) {
-    accumulate_together<T, Weighted, Greater, kRowStreams>(rows + row, n, targets + row, terms, parameters, place, row,
-                                                           batch);
+  for (; row + together <= count; row += together) {
+    accumulate_together<T, Weighted, Greater, together>(rows + row, n, targets + row, terms, parameters, place, row,
+                                                        batch);
   }
   for (; row < count; row++) {
     accumulate_together<T, Weighted, Greater, 1>(rows + row, n, targets + row, terms, parameters, place, row, batch);

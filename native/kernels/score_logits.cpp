@@ -117,8 +117,15 @@ class LogitsJob final : public ScoreJob {
     if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
       for (size_t i = 0; i < scored; i++) logits[i] = to_float(rows[i][targets[i]]);
     }
+    bool all_finite = true;
+    for (size_t i = 0; i < scored; i++) all_finite &= batch.sum[i] > 0.0;
     double batch_tokens[kBatchRows];
     token_log_probs(logits, batch, results, scored, scoring_.temperature, batch_tokens);
+    if (all_finite && scored == count && vocab_ <= kGroupVocab) {  // consecutive rows: short, so that this counts
+      outputs_.write_rows(indices[0], count, batch_tokens, batch, results);
+      for (size_t i = 0; i < count; i++) tokens[indices[0] - first + i] = batch_tokens[i];
+      return;
+    }
     for (size_t i = 0; i < scored; i++) {
       const size_t index = scored_rows[i];
       if (batch.sum[i] > 0.0) {

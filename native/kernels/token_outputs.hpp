@@ -45,6 +45,25 @@ class TokenOutputs {
     write(row, token, log_z, results.entropy[i], static_cast<int32_t>(batch.greater[i] + 1));
   }
 
+  // The same for a batch of rows first .. first + count, output by output.
+  void write_rows(size_t first, size_t count, const double* tokens, const RowBatch& batch,
+                  const RowResults& results) const {
+    if (scoring_.token) {
+      for (size_t i = 0; i < count; i++) scoring_.token[first + i] = static_cast<float>(tokens[i]);
+    }
+    if (scoring_.log_z) {
+      for (size_t i = 0; i < count; i++) {
+        scoring_.log_z[first + i] = static_cast<double>(batch.max[i]) / scoring_.temperature + results.log_sum[i];
+      }
+    }
+    if (scoring_.entropy) {
+      for (size_t i = 0; i < count; i++) scoring_.entropy[first + i] = static_cast<float>(results.entropy[i]);
+    }
+    if (scoring_.rank) {
+      for (size_t i = 0; i < count; i++) scoring_.rank[first + i] = static_cast<int32_t>(batch.greater[i] + 1);
+    }
+  }
+
   // A row with a NaN, a +inf or nothing but -inf: noted where that was asked for, else an error that says what was
   // found.
   template <class Describe>
