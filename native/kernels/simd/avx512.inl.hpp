@@ -6,7 +6,16 @@ struct F32 {
 };
 
 COVN_INLINE F32 set(float value) { return {_mm512_set1_ps(value)}; }
-COVN_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+// Keeps a compiler from reading memory again for each use of what was loaded: vectors that lie across two cache lines,
+// as most do, take two accesses.
+template <class Vector>
+COVN_INLINE Vector read_once(Vector v) {
+#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
+COVN_INLINE F32 load(const float* p) { return {read_once(_mm512_loadu_ps(p))}; }
 COVN_INLINE F32 load(const Float16* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
@@ -91,7 +100,7 @@ COVN_INLINE F32 row_maxima(const F32* v) { return merge_rows(v, MergeMaxima()); 
 struct Packed {
   __m512i v;
 };
-COVN_INLINE Packed load_packed(const void* p) { return {_mm512_loadu_si512(p)}; }
+COVN_INLINE Packed load_packed(const void* p) { return {read_once(_mm512_loadu_si512(p))}; }
 COVN_INLINE Packed set_packed(uint16_t bits) { return {_mm512_set1_epi16(static_cast<int16_t>(bits))}; }
 COVN_INLINE Packed max_signed(Packed a, Packed b) { return {_mm512_max_epi16(a.v, b.v)}; }
 COVN_INLINE Packed max_unsigned(Packed a, Packed b) { return {_mm512_max_epu16(a.v, b.v)}; }
