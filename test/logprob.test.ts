@@ -130,6 +130,25 @@ describe('the same bits', () => {
 });
 
 describe('rows', () => {
+  test('longer than 2^18 logits are read in segments', async () => {
+    // Segments of 2^16: a last one of one logit, of 128, of a whole segment.
+    for (const vocab of [2 ** 18 + 1, 2 ** 18 + 128, 2 ** 18 + 2 ** 16]) {
+      const { values, ...input } = randomLogits(3, vocab, 'f32', 5, vocab);
+      const options = { outputs: allOutputs, threads: 1 };
+      const scores = await scoreLogits(input, options);
+      for (let row = 0; row < 3; row++) {
+        const want = scoreRow(values.subarray(row * vocab, (row + 1) * vocab), input.targets[row]!, 1);
+        expect(Math.abs(scores.logZ![row]! - want.logZ)).toBeLessThan(1e-6);
+        expect(scores.rank![row]).toBe(want.rank);
+      }
+      expect(await scoreLogits(input, { ...options, threads: 2 })).toEqual(scores);
+      // The lowest bad row is named, though its target is good.
+      input.logits[7] = Number.NaN;
+      input.targets[2] = -5;
+      await expect(scoreLogits(input, options)).rejects.toThrow(/row 0 of logits/);
+    }
+  });
+
   test('-1 is neither read nor scored', () => {
     const logits = Float32Array.of(1, 2, 3, Number.NaN, Number.NaN, Number.NaN, 0, 0, 0);
     const scores = scoreLogitsSync({ logits, vocab: 3, targets: Int32Array.of(0, -1, 2) }, { outputs: allOutputs });

@@ -24,6 +24,15 @@ COVN_INLINE Reading read_blocks(const T* const* blocks, size_t n, Place place, c
   return Reading::general;
 }
 
+// Which kernel a place is for, if the logits allow it.
+template <class T>
+COVN_INLINE Reading packed_at(Place place, const RowParameters& parameters) {
+  if constexpr (PackedBlock<T>::available) {
+    if (PackedBlock<T>::place_fits(place, parameters)) return Reading::packed;
+  }
+  return Reading::general;
+}
+
 // How a block of one row was read, and what it adds there.
 struct BlockReading {
   Place place;
@@ -95,7 +104,7 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
                                      const RowParameters& parameters, Place& place, size_t row, RowBatch& batch) {
   RowState states[Rows];
   for (RowState& state : states) state = empty_row();
-  bool clamped = false;
+  bool clamped = false, apart = false;
   for (size_t start = 0; start < n; start += kRowBlock) {
     const size_t size = n - start < kRowBlock ? n - start : kRowBlock;
     const T* blocks[Rows];
@@ -107,21 +116,37 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
       if (centres[r] == -COVN_INFINITY || centres[r] == COVN_INFINITY) centres[r] = 0.0f;
     }
     BlockSums sums[Rows];
-    const Reading reading = read_blocks<T, Weighted, Greater, Rows>(blocks, size, place, centres, targets, terms,
-                                                                    parameters, clamped, sums);
+    Reading reading = Reading::general;
+    if (!apart) {
+      reading = read_blocks<T, Weighted, Greater, Rows>(blocks, size, place, centres, targets, terms, parameters,
+                                                        clamped, sums);
+    }
+    bool misfits = false;
     for (size_t r = 0; r < Rows; r++) {
       if (states[r].sums.sum != states[r].sums.sum) continue;  // NaN
-      BlockReading block{place, Weighted ? centres[r] : 0.0f, reading, sums[r]};
-      const float running = sums[r].max > states[r].max ? sums[r].max : states[r].max;
-      if (!holds<T, Weighted>(block, running, parameters)) {
+      BlockReading block{place, Weighted ? centres[r] : 0.0f, reading, {}};
+      bool good = false;
+      if (apart) {
+        if (!states[r].empty()) block.place = states[r].place;
+        block.reading = packed_at<T>(block.place, parameters);
+      } else {
+        block.sums = sums[r];
+        good = holds<T, Weighted>(block, sums[r].max > states[r].max ? sums[r].max : states[r].max, parameters);
+      }
+      if (!good) {
         read_again<T, Weighted, Greater>(blocks[r], size, Greater ? targets[r] : 0.0f, states[r].max, terms, parameters,
                                          clamped, block);
       }
       add_block(block, parameters, states[r]);
+      // Row 0 is followed; another that has no place in common with it is read alone from here on, not twice.
+      misfits = misfits || (r > 0 && start > 0 && !good);
     }
+    apart = apart || misfits;
     // A place with an origin is for its own row.
     if (!states[0].empty() && states[0].place.origin == 0.0f) place = states[0].place;
   }
+  // For the rows that come next.
+  if (!states[0].empty() && is_small(states[0].max, parameters)) place = place_of(states[0].max, parameters);
   for (size_t r = 0; r < Rows; r++) {
     // Field by field: a row that was written as a whole could not be read in parts without a stall.
     batch.set_place(row + r, states[r].place, parameters);
@@ -132,8 +157,8 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
   }
 }
 
-// rows [count], each of n logits; targets [count] for Greater. Up to kRowStreams
-// that follow one another are read at the same time.
+// rows [count], each of n logits; targets [count] for Greater. Up to kRowStreams that
+// follow one another are read at the same time.
 template <class T, bool Weighted, bool Greater>
 void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* targets,
                      const RowParameters& parameters, RowBatch& batch) {

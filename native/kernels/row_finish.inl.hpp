@@ -55,7 +55,9 @@ void finish_rows(const RowBatch& batch, size_t count, const RowParameters& param
       store64(results.log_sum + at, log_sum);
       if (!Weighted) continue;
       const F64 mean = div(load64(batch.weighted + at), load64(batch.sum + at));
-      store64(results.entropy + at, max_keeping_nan(zero, add(log_sum, div(sub(max, mean), temperature))));
+      // Rounded as a number near 1 is: the rest may be the floor's terms, which depend on the place.
+      const F64 entropy = sub(add(add(log_sum, div(sub(max, mean), temperature)), one), one);
+      store64(results.entropy + at, max_keeping_nan(zero, entropy));
     }
   }
 }

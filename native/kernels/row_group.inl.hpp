@@ -104,7 +104,7 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
     for (size_t row = 0; row < group; row++) {
       batch.packed_max[start + row] = false;
       batch.packed[start + row] = 0.0;
-      if (Weighted) batch.weighted[start + row] = sums.weighted[row];
+      batch.weighted[start + row] = Weighted ? sums.weighted[row] : 0.0;
       batch.greater[start + row] = Greater ? sums.greater[row] : 0;
     }
     bool moved = false;

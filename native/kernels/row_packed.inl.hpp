@@ -52,7 +52,7 @@ struct PackedBlockTerms {
   // are then negative. It decides for a block wherever that is tried, so that bits depend on the row alone.
   COVN_MEMBER_INLINE static bool fits(float max) { return max > -70.0f && max < 70.0f; }
   COVN_MEMBER_INLINE static bool place_fits(Place place, const RowParameters& p) {
-    return p.unit_temperature && place.origin == 0.0f && place.octave > -128 && place.octave < 104;
+    return p.unit_temperature && place.origin == 0.0f && place.octave > -140 && place.octave < 104;
   }
 
   // As block_terms. `clamped`: whether logits below the floor are to be expected, such as those of masked tokens; found

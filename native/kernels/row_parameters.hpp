@@ -63,14 +63,14 @@ inline RowParameters make_row_parameters(double temperature, int table_bits, siz
 constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
 constexpr int kPlaceAbove = 60;        // octaves that a row's largest logit may lie above the place,
 constexpr int kPlaceBelow = 16;        // or below it: rows with largest logits not too far apart share one
-constexpr int kPlaceMargin = 22;       // where the row for which a place is chosen lies above it: in the middle
+constexpr int kPlaceMargin = 34;       // where the row for which a place is chosen lies above it: rows begin lower
 constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-16 change no sum in double, of whatever length
 
 // Where a row's terms lie: exp((x - origin)/T) is kept divided by 2^octave. A power of two changes no rounding, so any
 // octave that keeps the terms within the float range gives the same results.
 struct Place {
   float origin;    // subtracted from the logits; 0 unless they are huge
-  int32_t octave;  // near the largest logit's
+  int32_t octave;  // some octaves below the largest logit's
 
   bool operator==(const Place&) const = default;
 };
@@ -98,7 +98,6 @@ inline float offset_of(int octaves, const RowParameters& p) {
   return static_cast<float>(octaves * (p.temperature * kLn2));
 }
 inline float floor_of(Place place, const RowParameters& p) { return offset_of(place.octave - kFloor, p); }
-inline float centre_of(Place place, const RowParameters& p) { return offset_of(place.octave, p); }
 
 // Sums over logits x at a place:
 //   sum      = sum_j exp((x_j - origin)/T) / 2^octave
@@ -218,7 +217,6 @@ struct RowBatch {
 };
 
 // Made here, outside the target regions, where a compiler would make its constructor for the wrong processor.
-inline RowSums no_sums() { return {}; }
 inline RowState empty_row() { return {}; }
 
 // What the outputs of rows are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, and the entropy.

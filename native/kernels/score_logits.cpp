@@ -15,7 +15,7 @@ namespace {
 // About 100 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
 // hand-over.
 constexpr size_t kChunkLogits = size_t{1} << 20;
-constexpr size_t kMaxChunkRows = 8192;
+constexpr size_t kMaxChunkRows = 8192;  // their token log-probs stay in the second-level cache
 // Rows longer than this are cut into segments, which several threads may read; always the same ones.
 constexpr size_t kMaxWholeRow = size_t{1} << 18;
 constexpr size_t kSegment = size_t{1} << 16;
@@ -72,62 +72,67 @@ class LogitsJob final : public ScoreJob {
   size_t chunk_rows() const { return std::clamp(kChunkLogits / vocab_, size_t{1}, kMaxChunkRows); }
   const T* row(size_t index) const { return logits_ + index * vocab_; }
 
+  struct ScoredRow {
+    size_t row;
+    int32_t target;
+  };
+
   // The token log-probs of rows first .. end, 0 where not scored. Rows long enough to be worth it are taken in turn
   // from as many parts of the range as the kernel reads at once.
   void score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
-    const size_t streams = vocab_ > kGroupVocab ? kRowStreams : 1;
-    const size_t length = (end - first + streams - 1) / streams;
-    size_t rows[kBatchRows];
+    std::vector<ScoredRow> scored;
+    scored.reserve(end - first);
+    for (size_t row = first; row < end; row++) {
+      const int32_t target = read_target(scoring_.targets + row);
+      if (target >= 0 && static_cast<size_t>(target) < vocab_) {
+        scored.push_back({row, target});
+      } else if (target == -1) {
+        outputs_.write_not_scored(row);
+      } else {
+        fail(chunk, row, bad_target(row, target, vocab_));
+      }
+    }
+    const bool consecutive = vocab_ <= kGroupVocab;  // short rows, for which writing together counts
+    const size_t streams = consecutive ? 1 : kRowStreams;
+    const size_t length = (scored.size() + streams - 1) / streams;
+    ScoredRow batch[kBatchRows];
     for (size_t start = 0; start < length; start += kBatchRows / streams) {
       if (cancelled()) return;
       size_t count = 0;
       for (size_t i = start; i < std::min(length, start + kBatchRows / streams); i++) {
-        for (size_t row = first + i; row < end; row += length) rows[count++] = row;
+        for (size_t at = i; at < scored.size(); at += length) batch[count++] = scored[at];
       }
-      score_batch(chunk, rows, count, first, tokens);
+      score_batch(chunk, batch, count, consecutive && scored.size() == end - first, first, tokens);
     }
   }
 
   // The same of count <= kBatchRows rows.
-  void score_batch(size_t chunk, const size_t* indices, size_t count, size_t first, double* tokens) {
-    size_t scored_rows[kBatchRows];
-    int32_t targets[kBatchRows];
+  void score_batch(size_t chunk, const ScoredRow* scored, size_t count, bool consecutive, size_t first,
+                   double* tokens) {
     const T* rows[kBatchRows] = {};
     float logits[kBatchRows] = {};
-    size_t scored = 0;
     for (size_t i = 0; i < count; i++) {
-      const size_t index = indices[i];
-      const int32_t target = read_target(scoring_.targets + index);
-      if (target >= 0 && static_cast<size_t>(target) < vocab_) {
-        scored_rows[scored] = index;
-        targets[scored] = target;
-        rows[scored] = row(index);
-        if (greater_) logits[scored] = to_float(row(index)[target]);
-        scored++;
-      } else if (target == -1) {
-        outputs_.write_not_scored(index);
-      } else {
-        fail(chunk, index, bad_target(index, target, vocab_));
-      }
+      rows[i] = row(scored[i].row);
+      if (greater_) logits[i] = to_float(rows[i][scored[i].target]);
     }
     RowBatch batch;
     RowResults results;
-    kernels_.accumulate[weighted_][greater_](rows, scored, vocab_, logits, parameters_, batch);
-    kernels_.finish[weighted_](batch, scored, parameters_, results);
+    kernels_.accumulate[weighted_][greater_](rows, count, vocab_, logits, parameters_, batch);
+    kernels_.finish[weighted_](batch, count, parameters_, results);
     if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
-      for (size_t i = 0; i < scored; i++) logits[i] = to_float(rows[i][targets[i]]);
+      for (size_t i = 0; i < count; i++) logits[i] = to_float(rows[i][scored[i].target]);
     }
-    bool all_finite = true;
-    for (size_t i = 0; i < scored; i++) all_finite &= batch.sum[i] > 0.0;
+    bool finite = true;
+    for (size_t i = 0; i < count; i++) finite &= batch.sum[i] > 0.0;
     double batch_tokens[kBatchRows];
-    token_log_probs(logits, batch, results, scored, scoring_.temperature, batch_tokens);
-    if (all_finite && scored == count && vocab_ <= kGroupVocab) {  // consecutive rows: short, so that this counts
-      outputs_.write_rows(indices[0], count, batch_tokens, batch, results);
-      for (size_t i = 0; i < count; i++) tokens[indices[0] - first + i] = batch_tokens[i];
+    token_log_probs(logits, batch, results, count, scoring_.temperature, batch_tokens);
+    if (consecutive && finite) {
+      outputs_.write_rows(scored[0].row, count, batch_tokens, batch, results);
+      std::copy_n(batch_tokens, count, tokens + (scored[0].row - first));
       return;
     }
-    for (size_t i = 0; i < scored; i++) {
-      const size_t index = scored_rows[i];
+    for (size_t i = 0; i < count; i++) {
+      const size_t index = scored[i].row;
       if (batch.sum[i] > 0.0) {
         tokens[index - first] = batch_tokens[i];
         outputs_.write_row(index, batch_tokens[i], batch, results, i);
@@ -142,10 +147,7 @@ class LogitsJob final : public ScoreJob {
   void read_segments(size_t chunk) {
     const size_t index = chunk / segment_chunks_, first = chunk % segment_chunks_ * kRowStreams;
     const int32_t target = long_targets_[index];
-    if (target == -1) return;
-    if (target < 0 || static_cast<size_t>(target) >= vocab_) {
-      return fail(chunk, index, bad_target(index, target, vocab_));
-    }
+    if (target < 0 || static_cast<size_t>(target) >= vocab_) return;  // what that means is said in order of rows
     const float logit = to_float(row(index)[target]);
     const size_t end = std::min(segments_, first + kRowStreams);
     // The last of a row may be shorter, and is read on its own.
@@ -174,6 +176,9 @@ class LogitsJob final : public ScoreJob {
     for (size_t index = 0; index < scoring_.rows; index++) {
       const Segment* segments = read_segments_.data() + index * segments_;
       double token = 0.0;
+      if (const int32_t target = long_targets_[index]; target < -1 || target >= static_cast<int64_t>(vocab_)) {
+        return bad_target(index, target, vocab_);
+      }
       if (!segments->scored) {
         outputs_.write_not_scored(index);
       } else {

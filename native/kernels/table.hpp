@@ -15,7 +15,8 @@
 namespace covn {
 
 constexpr size_t kRowBlock = 2048;
-// Longer rows than kGroupVocab are read so many at once, shorter ones in groups of as many as a vector has lanes.
+// Longer rows than kGroupVocab are read up to kRowStreams at once, shorter ones in groups of as many as a vector has
+// lanes.
 constexpr size_t kRowStreams = 4;
 constexpr size_t kGroupVocab = 128;
 

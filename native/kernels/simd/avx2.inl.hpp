@@ -89,10 +89,6 @@ struct GreaterCounter {
     return lane[0] + lane[1] + lane[2] + lane[3] + lane[4] + lane[5] + lane[6] + lane[7];
   }
 };
-COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
-  return _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ))));
-}
-
 COVN_INLINE bool any_greater(F32 x, F32 bound) {
   return _mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ)) != 0;
 }

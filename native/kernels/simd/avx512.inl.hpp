@@ -154,10 +154,6 @@ struct GreaterCounter {
   }
   COVN_MEMBER_INLINE int64_t total() const { return _mm512_reduce_add_epi32(n); }
 };
-COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
-  return _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ));
-}
-
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ) != 0; }
 
 struct F64 {

@@ -54,7 +54,6 @@ struct GreaterCounter {
   COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n = vsubq_u32(n, vcgtq_f32(x.v, bound.v)); }
   COVN_MEMBER_INLINE int64_t total() const { return vaddvq_u32(n); }
 };
-COVN_INLINE int64_t count_greater(F32 x, F32 bound) { return vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
 
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return vmaxvq_u32(vcgtq_f32(x.v, bound.v)) != 0; }
 
