@@ -157,8 +157,8 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
   }
 }
 
-// rows [count], each of n logits; targets [count] for Greater. Up to kRowStreams that follow one another are read at the
-// same time.
+// rows [count], each of n logits; targets [count] for Greater. Up to kRowStreams that follow one another are read at
+// the same time.
 template <class T, bool Weighted, bool Greater>
 void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* targets,
                      const RowParameters& parameters, RowBatch& batch) {
