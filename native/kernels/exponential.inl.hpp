@@ -1,7 +1,7 @@
 // exp(d/T) for vectors of d = x - origin, as RowParameters describes it. Included by kernels/targets/*.cpp inside a
 // target's namespace and region, after its simd wrapper; it names no instruction set.
 //
-// Lane type float; d from the floor to 60 octaves above the place, NaN stays NaN. Largest relative error 1.5e-7 for
+// Lane type float; d from the floor to 90 octaves above the place, NaN stays NaN. Largest relative error 1.5e-7 for
 // b = 3 and 5, 6e-8 for b = 0, mean below 1e-9; d itself is exact when origin is 0, else rounded once.
 
 struct Terms {
@@ -37,11 +37,11 @@ COVN_INLINE Window window_at(Place place, const RowParameters& p) {
 // d of a logit: below the floor it counts as the floor, so that -inf needs no code of its own. Not shifted: the origin
 // is 0.
 template <bool Shifted = true>
-COVN_INLINE F32 distance(F32 x, const Window& w) {
+COVN_INLINE F32 distance_of(F32 x, const Window& w) {
   return max_keeping_nan(w.floor, Shifted ? sub(x, w.origin) : x);
 }
 
-COVN_INLINE Term term(F32 d, const Terms& t, const Window& w) {
+COVN_INLINE Term term_of(F32 d, const Terms& t, const Window& w) {
   const F32 shifted = fma(d, t.rate, w.magic);
   const F32 k = sub(shifted, w.magic);
   // The fused steps are exact but for their last rounding: |r| is small, so r carries 2^-30 or less.
@@ -52,3 +52,19 @@ COVN_INLINE Term term(F32 d, const Terms& t, const Window& w) {
 }
 
 COVN_INLINE F32 product(Term e) { return mul(e.scale, e.polynomial); }
+
+// What a block's sums are made of: how a logit counts, and the term it gives. `scale`: by how much the terms are too
+// large.
+template <bool Shifted>
+struct GeneralFormula {
+  static constexpr double scale = 1.0;
+  const Terms& terms;
+  Window window;
+
+  COVN_MEMBER_INLINE GeneralFormula(Place place, const Terms& t, const RowParameters& p)
+      : terms(t), window(window_at(place, p)) {}
+  COVN_MEMBER_INLINE F32 distance(F32 x) const { return distance_of<Shifted>(x, window); }
+  COVN_MEMBER_INLINE Term term(F32 d) const { return term_of(d, terms, window); }
+  // For vectors that are padded with -inf.
+  COVN_MEMBER_INLINE const GeneralFormula& padded() const { return *this; }
+};

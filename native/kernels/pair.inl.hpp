@@ -102,10 +102,10 @@ struct PairLanes {
   // `weighted` ends as NaN or infinite.
   COVN_MEMBER_INLINE void add(F32 a, F32 b, const Terms& terms, const Window& reference_window,
                               const Window& model_window) {
-    const F32 da = distance(a, reference_window);
+    const F32 da = distance_of(a, reference_window);
     const F32 raw = sub(b, model_window.origin);
-    const F32 u = product(term(da, terms, reference_window));
-    const F32 v = product(term(max_keeping_nan(model_window.floor, raw), terms, model_window));
+    const F32 u = product(term_of(da, terms, reference_window));
+    const F32 v = product(term_of(max_keeping_nan(model_window.floor, raw), terms, model_window));
     reference = fma(u, u, reference);
     model = fma(v, v, model);
     affinity = fma(u, v, affinity);

@@ -45,31 +45,49 @@ COVN_INLINE Place shared_place(const T* x, size_t n, const RowParameters& parame
   return place.origin == 0.0f ? place : Place{0.0f, 0};
 }
 
-// Lanes of one row's sums.
+// A place of origin 0 where rows are tried, and what follows from it.
+struct TriedPlace {
+  Place place;
+  bool unit;              // the formula
+  float lowest, highest;  // of the largest logits that fit both
+  float magic, floor;
+};
+
+COVN_INLINE TriedPlace tried_place(Place place, const RowParameters& p) {
+  TriedPlace tried{place, is_unit_place(place, p), 0.0f, 0.0f, magic_of(place, p), floor_of(place, p)};
+  fitting_maxima(place, p, tried.lowest, tried.highest);
+  bound_by_formula(place, p, tried.lowest, tried.highest);
+  return tried;
+}
+
+// The sums of a run of one row: apart from RowLanes, so that compilers keep them in registers.
+struct RowRun {
+  F32 sum, weighted;
+  // Written out: an implicit one would be made outside the target region.
+  COVN_MEMBER_INLINE RowRun() : sum(set(0.0f)), weighted(set(0.0f)) {}
+};
+
+// What else is kept of a row.
 template <bool Weighted, bool Greater>
 struct RowLanes {
-  F32 max, sum, weighted;  // the sums of the current run
+  F32 max;
   WideSum wide_sum, wide_weighted;
   GreaterCounter greater;
 
-  // Written out: an implicit one would be made outside the target region.
-  COVN_MEMBER_INLINE RowLanes() : max(set(-COVN_INFINITY)), sum(set(0.0f)), weighted(set(0.0f)) {}
+  COVN_MEMBER_INLINE RowLanes() : max(set(-COVN_INFINITY)) {}
 
-  template <bool Shifted>
-  COVN_MEMBER_INLINE void add(F32 x, const Terms& terms, const Window& w, F32 largest, F32 target) {
+  template <class Formula>
+  COVN_MEMBER_INLINE void add(F32 x, const Formula& formula, F32 largest, F32 target, RowRun& run) {
     max = max_ignoring_nan(x, max);
-    const F32 d = distance<Shifted>(x, w);
-    const Term e = term(d, terms, w);
-    sum = fma(e.scale, e.polynomial, sum);
-    if (Weighted) weighted = fma(product(e), sub(d, largest), weighted);
+    const F32 d = formula.distance(x);
+    const Term e = formula.term(d);
+    run.sum = fma(e.scale, e.polynomial, run.sum);
+    if (Weighted) run.weighted = fma(product(e), sub(d, largest), run.weighted);
     if (Greater) greater.count(x, target);
   }
-  COVN_MEMBER_INLINE void end_run() {
-    wide_sum.add(sum);
-    sum = set(0.0f);
-    if (!Weighted) return;
-    wide_weighted.add(weighted);
-    weighted = set(0.0f);
+  COVN_MEMBER_INLINE void end(const RowRun& run) {
+    wide_sum.add(run.sum);
+    if (Weighted) wide_weighted.add(run.weighted);
   }
 };
 
@@ -78,10 +96,10 @@ struct RowLanes {
 //
 // Weights are formed relative to a row's `centre`, a finite logit of it near its largest: they then round little, and
 // the same wherever the terms are placed.
-template <class T, bool Weighted, bool Greater, bool Shifted, size_t Rows>
+template <class Formula, bool Weighted, bool Greater, size_t Rows, class T>
 COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, const float* centres, const float* targets,
                              const Terms& terms, const RowParameters& parameters, BlockSums* sums) {
-  const Window w = window_at(place, parameters);
+  const Formula formula(place, terms, parameters);
   RowLanes<Weighted, Greater> lanes[Rows];
   const T* x[Rows];
   F32 largest[Rows], target[Rows];
@@ -93,29 +111,26 @@ COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, cons
   const size_t whole = n / F32::lanes * F32::lanes, run = parameters.run * F32::lanes;
   for (size_t i = 0; i < whole;) {
     const size_t end = whole - i < run ? whole : i + run;
+    RowRun runs[Rows];
     for (; i < end; i += F32::lanes) {
       for (size_t r = 0; r < Rows; r++) {
         prefetch(x[r] + i);
-        lanes[r].template add<Shifted>(load(x[r] + i), terms, w, largest[r], target[r]);
+        lanes[r].add(load(x[r] + i), formula, largest[r], target[r], runs[r]);
       }
     }
-    for (size_t r = 0; r < Rows; r++) lanes[r].end_run();
+    for (size_t r = 0; r < Rows; r++) lanes[r].end(runs[r]);
   }
   for (size_t r = 0; r < Rows; r++) {
     if (whole < n) {
-      lanes[r].template add<Shifted>(load_padded(x[r] + whole, n - whole), terms, w, largest[r], target[r]);
-      lanes[r].end_run();
+      RowRun rest;
+      lanes[r].add(load_padded(x[r] + whole, n - whole), formula.padded(), largest[r], target[r], rest);
+      lanes[r].end(rest);
     }
     sums[r].max = reduce_max(lanes[r].max);
-    sums[r].sum = lanes[r].wide_sum.total();
+    sums[r].sum = lanes[r].wide_sum.total() * (1.0 / Formula::scale);
     sums[r].greater = Greater ? lanes[r].greater.total() : 0;
-    sums[r].weighted =
-        Weighted ? lanes[r].wide_weighted.total() + static_cast<double>(centres[r] - place.origin) * sums[r].sum : 0.0;
+    sums[r].weighted = Weighted ? lanes[r].wide_weighted.total() * (1.0 / Formula::scale) +
+                                      static_cast<double>(centres[r] - place.origin) * sums[r].sum
+                                : 0.0;
   }
 }
-
-// How logits of a packed format are read without widening each to float first; see kernels/row_packed.inl.hpp.
-template <class T>
-struct PackedBlock {
-  static constexpr bool available = false;
-};

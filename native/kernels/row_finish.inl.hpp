@@ -30,28 +30,26 @@ COVN_INLINE F64 exp64(F64 x, F64 octave) {
 }
 
 // Results of the first `count` rows; those of rows that are not finite mean nothing.
-template <class T, bool Weighted>
+template <bool Weighted>
 void finish_rows(const RowBatch& batch, size_t count, const RowParameters& parameters, RowResults& results) {
   const Terms terms = load_terms(parameters);
   const F64 temperature = set64(parameters.temperature), zero = set64(0.0), one = set64(1.0);
   for (size_t start = 0; start < count; start += F32::lanes) {
     const Window w{load(batch.origin + start), load(batch.magic + start), load(batch.floor + start)};
-    float term_of_max[F32::lanes];
-    store(term_of_max, product(term(distance(load(batch.max + start), w), terms, w)));
-    double formed[F32::lanes], rest[F32::lanes];
-    for (size_t i = 0; i < F32::lanes; i++) {
-      formed[i] = term_of_max[i];
-      rest[i] = batch.sum[start + i] - formed[i];
-    }
-    if constexpr (PackedBlock<T>::available) {
-      if (parameters.unit_temperature) PackedBlock<T>::finish(batch, start, terms, parameters, formed, rest);
-    }
+    // The terms of the largest logits, by either formula.
+    float general[F32::lanes], unit[F32::lanes];
+    store(general, product(term_of(distance_of(load(batch.max + start), w), terms, w)));
+    const bool units = kHasUnitTerms && parameters.unit_temperature;
+    if (units) store(unit, unit_terms_of_maxima(batch, start, parameters));
     for (size_t i = 0; i < F32::lanes; i += F64::lanes) {
       const size_t at = start + i;
-      const F64 max = sub(load64(batch.max + at), load64(batch.origin + at));
+      const F64 rest = units ? unit_rest(batch, at, load64(general + i), load64(unit + i), parameters)
+                             : sub(load64(batch.sum + at), load64(general + i));
+      const F64 row_max = load64(batch.max + at);
+      const F64 max = sub(row_max, load64(batch.origin + at));
       const F64 scaled = parameters.unit_temperature ? max : div(max, temperature);
       const F64 largest = exp64(scaled, load64(batch.octave + at));
-      const F64 log_sum = max_keeping_nan(zero, log64(add(div(load64(rest + i), largest), one)));
+      const F64 log_sum = max_keeping_nan(zero, log64(add(div(rest, largest), one)));
       store64(results.log_sum + at, log_sum);
       if (!Weighted) continue;
       const F64 mean = div(load64(batch.weighted + at), load64(batch.sum + at));

@@ -4,11 +4,14 @@
 // The rows share a place, which is tried before their largest logits are known. A row that it does not fit is done
 // again at its own; as places change no rounding, a row's bits do not depend on its company.
 
+constexpr size_t kGroupPrefetchBytes = 8192;
+
 // One value a row.
 struct GroupSums {
-  float max[F32::lanes], sum[F32::lanes];
-  double weighted[F32::lanes];
+  float max[F32::lanes];
+  double sum[F32::lanes], weighted[F32::lanes];
   int64_t greater[F32::lanes];
+  bool nan;  // in some sum
 };
 
 // The largest logits of the first `count` rows.
@@ -25,10 +28,10 @@ COVN_INLINE void group_maxima(const T* const* rows, size_t count, size_t n, floa
 }
 
 // Fills the first `count` rows of the sums.
-template <class T, bool Weighted, bool Greater, bool Shifted>
+template <class Formula, bool Weighted, bool Greater, class T>
 COVN_INLINE void group_terms(const T* const* rows, size_t count, size_t n, const float* targets, Place place,
                              const Terms& terms, const RowParameters& parameters, GroupSums& sums) {
-  const Window w = window_at(place, parameters);
+  const Formula formula(place, terms, parameters);
   const size_t whole = n / F32::lanes * F32::lanes;
   F32 max[F32::lanes], sum[F32::lanes], weighted[F32::lanes];
   if (Weighted) group_maxima(rows, count, n, sums.max);
@@ -40,43 +43,54 @@ COVN_INLINE void group_terms(const T* const* rows, size_t count, size_t n, const
     const float centre = Weighted && sums.max[row] > -COVN_INFINITY ? sums.max[row] - place.origin : 0.0f;
     const F32 largest = set(centre);
     RowLanes<Weighted, Greater> lanes;
+    RowRun run;
     for (size_t i = 0; i < whole; i += F32::lanes) {
-      prefetch(x + i);
-      lanes.template add<Shifted>(load(x + i), terms, w, largest, target);
+      prefetch_line(reinterpret_cast<const char*>(x + i) + kGroupPrefetchBytes);
+      lanes.add(load(x + i), formula, largest, target, run);
     }
-    if (whole < n) lanes.template add<Shifted>(load_padded(x + whole, n - whole), terms, w, largest, target);
+    if (whole < n) lanes.add(load_padded(x + whole, n - whole), formula.padded(), largest, target, run);
     max[row] = lanes.max;
-    sum[row] = lanes.sum;
-    if (Weighted) weighted[row] = lanes.weighted;
+    sum[row] = run.sum;
+    if (Weighted) weighted[row] = run.weighted;
     if (Greater) sums.greater[row] = lanes.greater.total();
   }
+  float lanes_of_sums[F32::lanes];
   store(sums.max, row_maxima(max));
-  store(sums.sum, row_sums(sum));
+  const F32 row_sum = row_sums(sum);
+  sums.nan = any_greater(set(0.0f), max_ignoring_nan(row_sum, set(-1.0f)));
+  store(lanes_of_sums, row_sum);
+  const F64 scale = set64(1.0 / Formula::scale);
+  for (size_t i = 0; i < F32::lanes; i += F64::lanes) store64(sums.sum + i, mul(load64(lanes_of_sums + i), scale));
   if (!Weighted) return;
-  float by_centre[F32::lanes];
-  store(by_centre, row_sums(weighted));
+  store(lanes_of_sums, row_sums(weighted));
   for (size_t row = 0; row < count; row++) {
     const float centre = sums.max[row] > -COVN_INFINITY ? sums.max[row] - place.origin : 0.0f;
-    sums.weighted[row] = by_centre[row] + static_cast<double>(centre) * sums.sum[row];
+    sums.weighted[row] = lanes_of_sums[row] * (1.0 / Formula::scale) + static_cast<double>(centre) * sums.sum[row];
   }
 }
 
-// A row that the group's place does not fit: its entry of the batch at its own place.
+// A row that the group's place or formula does not fit: its entry of the batch at its own.
 template <class T, bool Weighted, bool Greater>
-COVN_INLINE void place_alone(const T* const* rows, size_t n, const float* targets, float max, size_t row,
-                             const Terms& terms, const RowParameters& parameters, RowBatch& batch) {
-  if (max == COVN_INFINITY) {
-    batch.sum[row] = COVN_NAN;
-  } else if (max == -COVN_INFINITY) {
-    if (batch.sum[row] == batch.sum[row]) batch.sum[row] = 0.0;
+COVN_NOINLINE void place_alone(const T* const* rows, size_t n, const float* targets, float max, size_t row,
+                               const Terms& terms, const RowParameters& parameters, RowBatch& batch) {
+  const bool finite = max > -COVN_INFINITY && max < COVN_INFINITY;
+  const bool unit = finite && is_unit(max, parameters);
+  const Place place = finite ? place_of(max, parameters) : Place{0.0f, 0};
+  GroupSums sums;
+  if (unit) {
+    group_terms<UnitFormula<true>, Weighted, Greater>(rows, 1, n, targets, place, terms, parameters, sums);
   } else {
-    const Place place = place_of(max, parameters);
-    GroupSums sums;
-    group_terms<T, Weighted, Greater, true>(rows, 1, n, targets, place, terms, parameters, sums);
-    batch.set_place(row, place, parameters);
-    batch.sum[row] = sums.sum[0];
-    if (Weighted) batch.weighted[row] = sums.weighted[0];
+    group_terms<GeneralFormula<true>, Weighted, Greater>(rows, 1, n, targets, place, terms, parameters, sums);
   }
+  double sum = sums.sum[0];
+  if (max == COVN_INFINITY) sum = COVN_NAN;
+  // What it holds are the floor's terms.
+  if (max == -COVN_INFINITY && sum == sum) sum = 0.0;
+  batch.set_place(row, place, parameters);
+  batch.sum[row] = sum;
+  batch.unit[row] = unit ? sum : 0.0;
+  batch.unit_max[row] = unit ? 1.0f : 0.0f;
+  if (Weighted) batch.weighted[row] = sums.weighted[0];
 }
 
 // rows [count], each of n <= kGroupVocab logits.
@@ -84,36 +98,45 @@ template <class T, bool Weighted, bool Greater>
 void accumulate_groups(const T* const* rows, size_t count, size_t n, const float* targets,
                        const RowParameters& parameters, RowBatch& batch) {
   const Terms terms = load_terms(parameters);
-  Place place{0.0f, kNoOctave};
-  float lowest = 0.0f, highest = 0.0f;
+  TriedPlace tried{};
+  bool chosen = false;
   for (size_t start = 0; start < count; start += F32::lanes) {
     const size_t group = count - start < F32::lanes ? count - start : F32::lanes;
-    if (place.octave == kNoOctave) {
-      place = shared_place(rows[start], n, parameters);
-      lowest = offset_of(place.octave - kPlaceBelow, parameters);
-      highest = offset_of(place.octave + kPlaceAbove, parameters);
-    }
+    if (!chosen) tried = tried_place(shared_place(rows[start], n, parameters), parameters);
+    chosen = true;
+    const Place place = tried.place;
+    const bool unit = tried.unit;
     GroupSums sums;
-    group_terms<T, Weighted, Greater, false>(rows + start, group, n, targets + start, place, terms, parameters, sums);
+    if (unit) {
+      group_terms<UnitFormula<false>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
+                                                         parameters, sums);
+    } else {
+      group_terms<GeneralFormula<false>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
+                                                            parameters, sums);
+    }
     store(batch.origin + start, set(0.0f));
-    store(batch.magic + start, set(magic_of(place, parameters)));
-    store(batch.floor + start, set(floor_of(place, parameters)));
+    store(batch.magic + start, set(tried.magic));
+    store(batch.floor + start, set(tried.floor));
     store(batch.octave + start, set(static_cast<float>(place.octave)));
+    store(batch.unit_max + start, set(unit ? 1.0f : 0.0f));
     store(batch.max + start, load(sums.max));
-    for (size_t i = 0; i < F32::lanes; i += F64::lanes) store64(batch.sum + start + i, load64(sums.sum + i));
-    for (size_t row = 0; row < group; row++) {
-      batch.packed_max[start + row] = false;
-      batch.packed[start + row] = 0.0;
-      batch.weighted[start + row] = Weighted ? sums.weighted[row] : 0.0;
-      batch.greater[start + row] = Greater ? sums.greater[row] : 0;
+    for (size_t i = 0; i < F32::lanes; i += F64::lanes) {
+      const F64 sum = load64(sums.sum + i);
+      store64(batch.sum + start + i, sum);
+      store64(batch.unit + start + i, unit ? sum : set64(0.0));
     }
-    bool moved = false;
     for (size_t row = 0; row < group; row++) {
-      if (sums.max[row] >= lowest && sums.max[row] <= highest && is_small(sums.max[row], parameters)) continue;
-      place_alone<T, Weighted, Greater>(rows + start + row, n, targets + start + row, sums.max[row], start + row, terms,
+      if (Weighted) batch.weighted[start + row] = sums.weighted[row];
+      if (Greater) batch.greater[start + row] = sums.greater[row];
+    }
+    const F32 max = load(batch.max + start);
+    if (!sums.nan && !any_greater(max, set(tried.highest)) && !any_greater(set(tried.lowest), max)) continue;
+    for (size_t row = 0; row < group; row++) {
+      const float row_max = sums.max[row];
+      if (row_max >= tried.lowest && row_max <= tried.highest && sums.sum[row] == sums.sum[row]) continue;
+      place_alone<T, Weighted, Greater>(rows + start + row, n, targets + start + row, row_max, start + row, terms,
                                         parameters, batch);
-      moved = true;
     }
-    if (moved) place.octave = kNoOctave;
+    chosen = false;
   }
 }

@@ -61,10 +61,10 @@ inline RowParameters make_row_parameters(double temperature, int table_bits, siz
 }
 
 constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
-constexpr int kPlaceAbove = 60;        // octaves that a row's largest logit may lie above the place,
-constexpr int kPlaceBelow = 16;        // or below it: rows with largest logits not too far apart share one
-constexpr int kPlaceMargin = 34;       // where the row for which a place is chosen lies above it: rows begin lower
-constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-16 change no sum in double, of whatever length
+constexpr int kPlaceAbove = 90;        // octaves that a row's largest logit may lie above the place,
+constexpr int kPlaceBelow = 24;        // or below it: rows with largest logits not too far apart share one
+constexpr int kPlaceMargin = 40;       // where the row for which a place is chosen lies above it: rows begin lower
+constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-24 change no sum in double, of whatever length
 
 // Where a row's terms lie: exp((x - origin)/T) is kept divided by 2^octave. A power of two changes no rounding, so any
 // octave that keeps the terms within the float range gives the same results.
@@ -75,12 +75,15 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
-constexpr int32_t kNoOctave = std::numeric_limits<int32_t>::min();
+// In units of logits.
+inline float offset_of(int octaves, const RowParameters& p) {
+  return static_cast<float>(octaves * (p.temperature * kLn2));
+}
 
 // Whether a row of this largest logit needs no origin: 2^b times its octave then fits the rounding by kMagic.
+constexpr int kMaxOctave = 65000;
 inline bool is_small(float max, const RowParameters& p) {
-  const double octaves = static_cast<double>(max) * kLog2E / p.temperature;
-  return octaves > -65000.0 && octaves < 65000.0;
+  return max >= offset_of(-kMaxOctave, p) && max <= offset_of(kMaxOctave, p);
 }
 
 inline Place place_of(float max, const RowParameters& p) {
@@ -94,17 +97,14 @@ inline Place place_of(float max, const RowParameters& p) {
 inline float magic_of(Place place, const RowParameters& p) {
   return kMagic - static_cast<float>(place.octave * (1 << p.table_bits));
 }
-inline float offset_of(int octaves, const RowParameters& p) {
-  return static_cast<float>(octaves * (p.temperature * kLn2));
-}
 inline float floor_of(Place place, const RowParameters& p) { return offset_of(place.octave - kFloor, p); }
 
 // Sums over logits x at a place:
 //   sum      = sum_j exp((x_j - origin)/T) / 2^octave
-//   packed   = the part of it that the packed kernel formed
+//   unit     = the part of it formed as kernels/unit_terms.inl.hpp says
 //   weighted = sum_j exp((x_j - origin)/T) / 2^octave * (x_j - origin)
 struct RowSums {
-  double sum = 0.0, packed = 0.0, weighted = 0.0;
+  double sum = 0.0, unit = 0.0, weighted = 0.0;
 
   // Expresses them at another place.
   void move(Place from, Place to, const RowParameters& p) {
@@ -115,30 +115,38 @@ struct RowSums {
     const double factor = shift == 0.0 ? std::ldexp(1.0, octaves) : std::exp(shift / p.temperature + octaves * kLn2);
     // A factor of 0 can meet an infinite shift: the old terms are gone, and 0 * inf is not to be formed.
     weighted = factor == 0.0 ? 0.0 : factor * (weighted + shift * sum);
-    packed *= factor;
+    unit *= factor;
     sum *= factor;
   }
   void add(const RowSums& other) {
     sum += other.sum;
-    packed += other.packed;
+    unit += other.unit;
     weighted += other.weighted;
   }
 };
+
+// Which largest logits a place of origin 0 fits, of rows that need no origin.
+inline void fitting_maxima(Place place, const RowParameters& p, float& lowest, float& highest) {
+  const int below = place.octave - kPlaceBelow, above = place.octave + kPlaceAbove;
+  lowest = offset_of(below > -kMaxOctave ? below : -kMaxOctave, p);
+  highest = offset_of(above < kMaxOctave ? above : kMaxOctave, p);
+}
 
 // Whether terms of a row whose largest logit so far is this can be formed at a place. A place with an origin is for its
 // own row only, and whether a row has one follows from the row alone.
 inline bool place_fits(Place place, float max, const RowParameters& p) {
   if (place.origin != 0.0f) return max == place.origin;
-  return is_small(max, p) && max >= offset_of(place.octave - kPlaceBelow, p) &&
-         max <= offset_of(place.octave + kPlaceAbove, p);
+  float lowest, highest;
+  fitting_maxima(place, p, lowest, highest);
+  return max >= lowest && max <= highest;
 }
 
 // Everything known of a row of logits, or of part of one; greater = #{j : x_j > target}. A NaN or +inf logit makes the
 // sum NaN; a row of nothing but -inf leaves it 0.
 struct RowState {
   float max = -std::numeric_limits<float>::infinity();
-  Place place{0.0f, 0};     // means nothing while the sums are empty
-  bool packed_max = false;  // the term of `max` was formed by the packed kernel
+  Place place{0.0f, 0};   // means nothing while the sums are empty
+  bool unit_max = false;  // the term of `max` was formed so
   RowSums sums;
   int64_t greater = 0;
 
@@ -168,7 +176,7 @@ struct RowState {
     move(to, largest, p);
     part.move(to, largest, p);
     sums.add(part.sums);
-    if (part.max > max) packed_max = part.packed_max;
+    if (part.max > max) unit_max = part.unit_max;
     max = largest;
   }
 };
@@ -181,15 +189,15 @@ constexpr size_t kBatchRows = 64;
 struct RowBatch {
   static constexpr size_t kSize = kBatchRows + kMaxLanes;
   float max[kSize], origin[kSize], octave[kSize], magic[kSize], floor[kSize];
-  bool packed_max[kSize] = {};  // the padding is read too
-  double sum[kSize], packed[kSize], weighted[kSize];
+  float unit_max[kSize];  // 1 or 0
+  double sum[kSize], unit[kSize], weighted[kSize];
   int64_t greater[kSize];
 
   void set(size_t row, const RowState& s, const RowParameters& p) {
     set_place(row, s.place, p);
     set_sums(row, s.sums);
     max[row] = s.max;
-    packed_max[row] = s.packed_max;
+    unit_max[row] = s.unit_max ? 1.0f : 0.0f;
     greater[row] = s.greater;
   }
   void set_place(size_t row, Place place, const RowParameters& p) {
@@ -200,16 +208,16 @@ struct RowBatch {
   }
   void set_sums(size_t row, const RowSums& sums) {
     sum[row] = sums.sum;
-    packed[row] = sums.packed;
+    unit[row] = sums.unit;
     weighted[row] = sums.weighted;
   }
   RowState state(size_t row) const {
     RowState s;
     s.max = max[row];
     s.place = {origin[row], static_cast<int32_t>(octave[row])};
-    s.packed_max = packed_max[row];
+    s.unit_max = unit_max[row] != 0.0f;
     s.sums.sum = sum[row];
-    s.sums.packed = packed[row];
+    s.sums.unit = unit[row];
     s.sums.weighted = weighted[row];
     s.greater = greater[row];
     return s;

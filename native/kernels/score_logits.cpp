@@ -15,7 +15,7 @@ namespace {
 // About 100 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
 // hand-over.
 constexpr size_t kChunkLogits = size_t{1} << 20;
-constexpr size_t kMaxChunkRows = 8192;  // their token log-probs stay in the second-level cache
+constexpr size_t kMaxChunkRows = 2048;  // what is kept of them lies on the stack
 // Rows longer than this are cut into segments, which several threads may read; always the same ones.
 constexpr size_t kMaxWholeRow = size_t{1} << 18;
 constexpr size_t kSegment = size_t{1} << 16;
@@ -50,8 +50,8 @@ class LogitsJob final : public ScoreJob {
     if (long_rows_) return read_segments(chunk);
     const size_t first_block = blocks_.first_block(chunk), end_block = blocks_.first_block(chunk + 1);
     const size_t first = blocks_.first_row(first_block), end = blocks_.end_row(end_block - 1);
-    std::vector<double> tokens(end - first);
-    score_rows(chunk, first, end, tokens.data());
+    double tokens[kMaxChunkRows];
+    if (!score_rows(chunk, first, end, tokens)) return;
     for (size_t block = first_block; block < end_block; block++) {
       double sum = 0.0;
       for (size_t row = blocks_.first_row(block); row < blocks_.end_row(block); row++) sum += tokens[row - first];
@@ -72,49 +72,71 @@ class LogitsJob final : public ScoreJob {
   size_t chunk_rows() const { return std::clamp(kChunkLogits / vocab_, size_t{1}, kMaxChunkRows); }
   const T* row(size_t index) const { return logits_ + index * vocab_; }
 
+  // By its offset from the first of the chunk.
   struct ScoredRow {
-    size_t row;
+    uint32_t offset;
     int32_t target;
   };
 
-  // The token log-probs of rows first .. end, 0 where not scored. Rows long enough to be worth it are taken in turn
-  // from as many parts of the range as the kernel reads at once.
-  void score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
-    std::vector<ScoredRow> scored;
-    scored.reserve(end - first);
-    for (size_t row = first; row < end; row++) {
-      const int32_t target = read_target(scoring_.targets + row);
-      if (target >= 0 && static_cast<size_t>(target) < vocab_) {
-        scored.push_back({row, target});
-      } else if (target == -1) {
+  // The token log-probs of rows first .. end, 0 where not scored; false if that was cancelled.
+  bool score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
+    ScoredRow scored[kMaxChunkRows];
+    if (vocab_ <= kGroupVocab) {
+      for (size_t start = first; start < end; start += kBatchRows) {
+        if (cancelled()) return false;
+        const size_t stop = std::min(end, start + kBatchRows);
+        const size_t count = find_scored(chunk, first, start, stop, scored, tokens);
+        if (count > 0) score_batch(chunk, scored, count, count == stop - start, first, tokens);
+      }
+      return true;
+    }
+    // Longer rows are taken in turn from as many parts of the range as the kernel reads at once.
+    const size_t count = find_scored(chunk, first, first, end, scored, tokens);
+    const size_t length = (count + kRowStreams - 1) / kRowStreams, step = kBatchRows / kRowStreams;
+    for (size_t start = 0; start < length; start += step) {
+      if (cancelled()) return false;
+      ScoredRow batch[kBatchRows];
+      size_t size = 0;
+      for (size_t i = start; i < std::min(length, start + step); i++) {
+        for (size_t at = i; at < count; at += length) batch[size++] = scored[at];
+      }
+      score_batch(chunk, batch, size, false, first, tokens);
+    }
+    return true;
+  }
+
+  // Finds which of the rows start .. end are scored, and gives how many; deals with the others.
+  size_t find_scored(size_t chunk, size_t first, size_t start, size_t end, ScoredRow* scored, double* tokens) {
+    size_t count = 0;
+    const int32_t* targets = scoring_.targets;
+    const auto vocab = static_cast<uint32_t>(std::min(vocab_, size_t{1} << 31));
+    for (size_t row = start; row < end; row++) {
+      const int32_t target = read_target(targets + row);
+      if (static_cast<uint32_t>(target) < vocab) {
+        scored[count++] = {static_cast<uint32_t>(row - first), target};
+        continue;
+      }
+      tokens[row - first] = 0.0;
+      if (target == -1) {
         outputs_.write_not_scored(row);
       } else {
         fail(chunk, row, bad_target(row, target, vocab_));
       }
     }
-    const bool consecutive = vocab_ <= kGroupVocab;  // short rows, for which writing together counts
-    const size_t streams = consecutive ? 1 : kRowStreams;
-    const size_t length = (scored.size() + streams - 1) / streams;
-    ScoredRow batch[kBatchRows];
-    for (size_t start = 0; start < length; start += kBatchRows / streams) {
-      if (cancelled()) return;
-      size_t count = 0;
-      for (size_t i = start; i < std::min(length, start + kBatchRows / streams); i++) {
-        for (size_t at = i; at < scored.size(); at += length) batch[count++] = scored[at];
-      }
-      score_batch(chunk, batch, count, consecutive && scored.size() == end - first, first, tokens);
-    }
+    return count;
   }
 
-  // The same of count <= kBatchRows rows.
+  // Scores count <= kBatchRows rows; `consecutive`: they follow one another.
   void score_batch(size_t chunk, const ScoredRow* scored, size_t count, bool consecutive, size_t first,
                    double* tokens) {
-    const T* rows[kBatchRows] = {};
-    float logits[kBatchRows] = {};
+    const T* rows[kBatchRows];
+    float logits[kBatchRows];
     for (size_t i = 0; i < count; i++) {
-      rows[i] = row(scored[i].row);
-      if (greater_) logits[i] = to_float(rows[i][scored[i].target]);
+      rows[i] = row(first + scored[i].offset);
+      logits[i] = greater_ ? to_float(rows[i][scored[i].target]) : 0.0f;
     }
+    std::fill(rows + count, rows + kBatchRows, nullptr);
+    std::fill(logits + count, logits + kBatchRows, 0.0f);
     RowBatch batch;
     RowResults results;
     kernels_.accumulate[weighted_][greater_](rows, count, vocab_, logits, parameters_, batch);
@@ -122,22 +144,21 @@ class LogitsJob final : public ScoreJob {
     if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
       for (size_t i = 0; i < count; i++) logits[i] = to_float(rows[i][scored[i].target]);
     }
-    bool finite = true;
-    for (size_t i = 0; i < count; i++) finite &= batch.sum[i] > 0.0;
     double batch_tokens[kBatchRows];
-    token_log_probs(logits, batch, results, count, scoring_.temperature, batch_tokens);
-    if (consecutive && finite) {
-      outputs_.write_rows(scored[0].row, count, batch_tokens, batch, results);
-      std::copy_n(batch_tokens, count, tokens + (scored[0].row - first));
-      return;
+    double* const written = consecutive ? tokens + scored[0].offset : batch_tokens;
+    token_log_probs(logits, batch, results, count, scoring_.temperature, written);
+    int64_t not_finite = 0;
+    for (size_t i = 0; i < count; i++) not_finite += !(batch.sum[i] > 0.0);
+    if (consecutive && not_finite == 0) {
+      return outputs_.write_rows(first + scored[0].offset, count, written, batch, results);
     }
     for (size_t i = 0; i < count; i++) {
-      const size_t index = scored[i].row;
+      const size_t offset = scored[i].offset, index = first + offset;
       if (batch.sum[i] > 0.0) {
-        tokens[index - first] = batch_tokens[i];
-        outputs_.write_row(index, batch_tokens[i], batch, results, i);
+        tokens[offset] = written[i];
+        outputs_.write_row(index, written[i], batch, results, i);
       } else {
-        tokens[index - first] = std::numeric_limits<double>::quiet_NaN();
+        tokens[offset] = std::numeric_limits<double>::quiet_NaN();
         if (Status status = non_finite(index); !status.ok()) fail(chunk, index, std::move(status));
       }
     }

@@ -28,8 +28,10 @@ inline Status non_finite_row(const char* name, size_t row, const std::string& fo
 // is large.
 inline void token_log_probs(const float* target_logits, const RowBatch& batch, const RowResults& results, size_t count,
                             double temperature, double* tokens) {
+  const bool unit = temperature == 1.0;
   for (size_t i = 0; i < count; i++) {
-    tokens[i] = (static_cast<double>(target_logits[i]) - batch.max[i]) / temperature - results.log_sum[i];
+    const double below = static_cast<double>(target_logits[i]) - batch.max[i];
+    tokens[i] = (unit ? below : below / temperature) - results.log_sum[i];
   }
 }
 

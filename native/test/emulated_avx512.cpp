@@ -1,4 +1,5 @@
 // The avx512 kernels with every intrinsic emulated by SIMDe: the same source, on any processor.
+#define COVN_EMULATED 1
 #include "kernels/simd/common.hpp"
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -126,6 +127,8 @@ namespace covn::emulated_avx512 {
 #include "kernels/simd/shared.inl.hpp"
 
 #include "kernels/exponential.inl.hpp"
+
+#include "kernels/unit_terms.inl.hpp"
 
 #include "kernels/row_block.inl.hpp"
 

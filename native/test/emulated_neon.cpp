@@ -30,6 +30,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/exponential.inl.hpp"
 
+#include "kernels/unit_terms.inl.hpp"
+
 #include "kernels/row_block.inl.hpp"
 
 #include "kernels/row_group.inl.hpp"

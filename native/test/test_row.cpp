@@ -223,7 +223,7 @@ COVN_TEST(equal_logits_are_uniform) {
     for (float value : {0.0f, -7.25f, 33.3f, 1e30f, -1e30f}) {
       for (size_t n : {2, 128, 512, 4096}) {
         const std::vector<float> equal(n, value);
-        CHECK_AT_MOST(std::fabs(run(*table, equal, value).token + std::log(static_cast<double>(n))), 2e-7);
+        CHECK_AT_MOST(std::fabs(run(*table, equal, value).token + std::log(static_cast<double>(n))), 3e-7);
       }
     }
     CHECK(run(*table, {42.0f}, 42.0f).token == 0.0);
@@ -264,13 +264,13 @@ COVN_TEST(steep_rows) {
 
 // A row's bits depend on the row alone: not on which rows are read before or beside it, nor on the optional sums.
 template <class T>
-void check_company(size_t vocab) {
+void check_company(size_t vocab, double spread) {
   Random random(vocab);
   const size_t rows = 40;
   std::vector<T> x(rows * vocab);
   for (size_t row = 0; row < rows; row++) {
-    // Levels far apart, huge ones among them, and now and then a masked half.
-    const double level = row % 5 == 4 ? 500.0 : 40.0 * (row % 7) - 100.0;
+    // Levels apart, huge ones among them if far apart, and now and then a masked half.
+    const double level = row % 5 == 4 && spread > 20.0 ? 500.0 : spread * (row % 7) - 2.5 * spread;
     for (size_t i = 0; i < vocab; i++) {
       const double value = row % 6 == 5 && i % 2 == 1 ? -INFINITY : level + 5 * random.normal();
       x[row * vocab + i] = store<T>(static_cast<float>(value));
@@ -315,10 +315,12 @@ void check_company(size_t vocab) {
   }
 }
 COVN_TEST(bits_do_not_depend_on_company) {
-  for (size_t vocab : {2, 31, 32, 100, 128, 129, 1000, 5000}) {
-    check_company<float>(vocab);
-    check_company<Float16>(vocab);
-    check_company<BFloat16>(vocab);
+  for (size_t vocab : {2, 31, 32, 100, 128, 129, 512, 1000, 9000}) {
+    for (double spread : {40.0, 5.0}) {
+      check_company<float>(vocab, spread);
+      check_company<Float16>(vocab, spread);
+      check_company<BFloat16>(vocab, spread);
+    }
   }
 }
 

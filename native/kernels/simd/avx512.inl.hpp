@@ -10,7 +10,7 @@ COVN_INLINE F32 set(float value) { return {_mm512_set1_ps(value)}; }
 // as most do, take two accesses.
 template <class Vector>
 COVN_INLINE Vector read_once(Vector v) {
-#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(COVN_EMULATED)
   asm("" : "+v"(v));
 #endif
   return v;
@@ -69,6 +69,23 @@ COVN_INLINE F32 power(F32 shifted, const PowerTable& t) {
   const __m512i fraction = _mm512_castps_si512(_mm512_permutex2var_ps(t.low, k, t.high));
   return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(k, 23 - kTableBits), fraction))};
 }
+
+#define COVN_TARGET_UNIT_TERMS 1
+// The powers of kernels/unit_terms.inl.hpp, divided by 2^octave.
+struct UnitPowers {
+  __m512 low, high;
+};
+COVN_INLINE UnitPowers unit_powers(int32_t octave) {
+  const __m512i down = _mm512_set1_epi32(octave * (1 << 23));
+  const __m512i* table = reinterpret_cast<const __m512i*>(kUnitPowers.bits);
+  return {_mm512_castsi512_ps(_mm512_sub_epi32(_mm512_loadu_si512(table), down)),
+          _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_loadu_si512(table + 1), down))};
+}
+COVN_INLINE F32 unit_power(F32 shifted, const UnitPowers& t) {
+  return {_mm512_permutex2var_ps(t.low, _mm512_castps_si512(shifted.v), t.high)};
+}
+// x 2^floor(exponent); 0 where that is a denormal and those are flushed.
+COVN_INLINE F32 scale_by_power(F32 x, F32 exponent) { return {_mm512_scalef_ps(x.v, exponent.v)}; }
 
 // The tree adds lanes eight apart, then four, two, one.
 template <class Merge>
@@ -147,12 +164,10 @@ struct WideSum {
 };
 
 struct GreaterCounter {
-  __m512i n;
-  COVN_MEMBER_INLINE GreaterCounter() : n(_mm512_setzero_si512()) {}
-  COVN_MEMBER_INLINE void count(F32 x, F32 bound) {
-    n = _mm512_mask_add_epi32(n, _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ), n, _mm512_set1_epi32(1));
-  }
-  COVN_MEMBER_INLINE int64_t total() const { return _mm512_reduce_add_epi32(n); }
+  int64_t n;
+  COVN_MEMBER_INLINE GreaterCounter() : n(0) {}
+  COVN_MEMBER_INLINE void count(F32 x, F32 bound) { n += _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ)); }
+  COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ) != 0; }
 

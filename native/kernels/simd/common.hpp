@@ -37,6 +37,17 @@ constexpr uint32_t kPowers32[32] = {
     0x3f7504f3u, 0x3f74fbafu, 0x3f7508a4u, 0x3f752c4du, 0x3f75672au, 0x3f75b9bdu, 0x3f76248cu, 0x3f76a81du,
     0x3f7744fdu, 0x3f77fbb7u, 0x3f78ccdfu, 0x3f79b907u, 0x3f7ac0c7u, 0x3f7be4b9u, 0x3f7d257du, 0x3f7e83b3u};
 
+// The bits of 2^(z - floor(z - 46/32)) for z = j/32; see kernels/unit_terms.inl.hpp.
+struct UnitPowerBits {
+  uint32_t bits[32];
+};
+constexpr UnitPowerBits unit_powers_of_two() {
+  UnitPowerBits powers{};
+  for (uint32_t j = 0; j < 32; j++) powers.bits[j] = kPowers32[j] + (j << 18) + ((j < 14 ? 2u : 1u) << 23);
+  return powers;
+}
+constexpr UnitPowerBits kUnitPowers = unit_powers_of_two();
+
 constexpr int64_t kOneBits = 0x3ff0000000000000;       // of the double 1
 constexpr int64_t kSqrtHalfBits = 0x3fe6a09e667f3bcd;  // of the double sqrt(1/2)
 constexpr int64_t kExponentBits = static_cast<int64_t>(0xfff0000000000000u);

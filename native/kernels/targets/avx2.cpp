@@ -16,6 +16,8 @@ namespace covn::avx2 {
 
 #include "kernels/exponential.inl.hpp"
 
+#include "kernels/unit_terms.inl.hpp"
+
 #include "kernels/row_block.inl.hpp"
 
 #include "kernels/row_group.inl.hpp"

@@ -22,6 +22,8 @@ namespace covn::avx512 {
 
 #include "kernels/exponential.inl.hpp"
 
+#include "kernels/unit_terms.inl.hpp"
+
 #include "kernels/row_block.inl.hpp"
 
 #include "kernels/row_packed.inl.hpp"

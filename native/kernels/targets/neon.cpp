@@ -10,6 +10,8 @@ namespace covn::neon {
 
 #include "kernels/exponential.inl.hpp"
 
+#include "kernels/unit_terms.inl.hpp"
+
 #include "kernels/row_block.inl.hpp"
 
 #include "kernels/row_group.inl.hpp"

@@ -7,6 +7,8 @@ namespace covn::scalar {
 
 #include "kernels/exponential.inl.hpp"
 
+#include "kernels/unit_terms.inl.hpp"
+
 #include "kernels/row_block.inl.hpp"
 
 #include "kernels/row_group.inl.hpp"

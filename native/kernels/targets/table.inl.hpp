@@ -3,7 +3,7 @@ template <class T>
 constexpr RowKernels<T> kRows = {
     {{accumulate_rows<T, false, false>, accumulate_rows<T, false, true>},
      {accumulate_rows<T, true, false>, accumulate_rows<T, true, true>}},
-    {finish_rows<T, false>, finish_rows<T, true>},
+    {finish_rows<false>, finish_rows<true>},
 };
 extern const KernelTable kTable;
 const KernelTable kTable = {
