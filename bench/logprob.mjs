@@ -28,10 +28,22 @@ const part = (data, size) => {
   return { ...data, rows, logits: data.logits.subarray(0, rows * data.vocab), targets: data.targets.subarray(0, rows) };
 };
 
+/** Arrays of [rows] for the outputs, allocated beforehand as those of the peers are. */
+function outputArrays(rows, names) {
+  const arrays = {
+    token: () => new Float32Array(new SharedArrayBuffer(4 * rows)),
+    logZ: () => new Float64Array(new SharedArrayBuffer(8 * rows)),
+    entropy: () => new Float32Array(new SharedArrayBuffer(4 * rows)),
+    rank: () => new Int32Array(new SharedArrayBuffer(4 * rows)),
+  };
+  return Object.fromEntries(names.map((name) => [name, arrays[name]().fill(0)]));
+}
+
 /** covn's entry of a group. Its last result is kept for the check. */
-function ours(bench, by, data, options = {}) {
-  const { logits, dtype, vocab, targets } = data;
+function ours(bench, by, data, { outputs = ['token'], ...options } = {}) {
+  const { logits, dtype, vocab, targets, rows } = data;
   const settings = { ownership: 'borrow', threads: bench.threads, signal: bench.signal, ...options };
+  settings.outputs = outputArrays(rows, outputs);
   const entry = { by, work: bytes(data), data };
   entry.call = async () => {
     entry.scores = await bench.covn.scoreLogits({ logits, dtype, vocab, targets }, settings);
@@ -74,7 +86,7 @@ async function sizes(bench, values, dtype, vocab) {
 }
 
 async function outputs(bench, data, name) {
-  const all = { outputs: { token: true, logZ: true, entropy: true, rank: true } };
+  const all = { outputs: ['token', 'logZ', 'entropy', 'rank'] };
   const entries = [ours(bench, 'token alone', data), ours(bench, 'token, logZ, entropy, rank', data, all)];
   await group(bench, `outputs, ${name}`, entries, data);
 }

@@ -79,6 +79,22 @@ describe('the same bits', () => {
     expect(scoreLogitsSync({ ...input, offsets }, { outputs: allOutputs })).toEqual(one);
   });
 
+  test('in arrays of the caller', async () => {
+    const scores = scoreLogitsSync({ ...input, offsets }, { outputs: allOutputs });
+    const shared = (bytes: number) => new SharedArrayBuffer(2000 * bytes);
+    const token = new Float32Array(shared(4));
+    const logZ = new Float64Array(shared(8));
+    const entropy = new Float32Array(shared(4));
+    const rank = new Int32Array(shared(4));
+    const written = await scoreLogits({ ...input, offsets }, { outputs: { token, logZ, entropy, rank } });
+    expect(written).toEqual(scores);
+    expect(written.token).toBe(token);
+    expect(written.rank).toBe(rank);
+    const own = new Float32Array(2000);
+    expect(scoreLogitsSync({ ...input, offsets }, { outputs: { token: own } }).token).toBe(own);
+    expect(own).toEqual(scores.token);
+  });
+
   test('for any split of the batch', async () => {
     const whole = await scoreLogits({ ...input, offsets }, { outputs: allOutputs });
     for (let i = 0; i + 1 < offsets.length; i++) {
@@ -230,6 +246,7 @@ describe('sumTokens', () => {
 
 describe('bad input', () => {
   const good = { logits: new Float32Array(6), vocab: 3, targets: Int32Array.of(0, 2) };
+  const shared = <A>(type: new (buffer: SharedArrayBuffer) => A) => new type(new SharedArrayBuffer(8));
   const cases: [string, object, object, string, string][] = [
     ['no logits', { ...good, logits: undefined }, {}, 'ERR_COVN_DTYPE', 'logits'],
     ['float64 logits', { ...good, logits: new Float64Array(6) }, {}, 'ERR_COVN_DTYPE', 'logits'],
@@ -252,6 +269,9 @@ describe('bad input', () => {
     ['a device that is not there', good, { device: 'cuda' }, 'ERR_COVN_DEVICE', 'cuda'],
     ['an unknown option', good, { temprature: 1 }, 'ERR_COVN_DTYPE', 'temprature'],
     ['an unknown output', good, { outputs: { tokens: true } }, 'ERR_COVN_DTYPE', 'tokens'],
+    ['an output array of another type', good, { outputs: { logZ: shared(Float32Array) } }, 'ERR_COVN_DTYPE', 'logZ'],
+    ['a short output array', good, { outputs: { rank: shared(Int32Array).subarray(1) } }, 'ERR_COVN_SHAPE', 'rank'],
+    ['an output that is not shared', good, { outputs: { token: new Float32Array(2) } }, 'ERR_COVN_DTYPE', 'token'],
     ['an unknown nonFinite', good, { nonFinite: 'ignore' }, 'ERR_COVN_DTYPE', 'nonFinite'],
     ['threads 0', good, { threads: 0 }, 'ERR_COVN_RANGE', 'threads'],
     ['borrowing what is not shared', good, { ownership: 'borrow' }, 'ERR_COVN_DTYPE', 'logits'],

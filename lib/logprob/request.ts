@@ -1,7 +1,7 @@
 /** Arguments of the functions that score tokens, checked and turned into what the addon reads. */
 
 import { shapeError, typeError } from '../errors.ts';
-import { type Device, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
+import { type Device, isShared, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, type NumberList } from '../validate.ts';
 
 /** Storage of logits: Float32Array is 'f32'; a Uint16Array holds the bits of IEEE half floats or of bfloat16s. */
@@ -54,16 +54,22 @@ export interface PairInput extends TokensInput {
   readonly vocab: number;
 }
 
-/** Which outputs to compute besides the sequence sums. All come from the same pass. */
+/**
+ * Which outputs to compute besides the sequence sums. All come from the same pass.
+ *
+ * An array of [rows] in place of `true` is written into, and is what the result holds: a loop over batches of many short
+ * rows then does without new memory for each, which can cost more than the work. For an asynchronous call it lies in a
+ * SharedArrayBuffer. What a call that failed has left in it means nothing.
+ */
 export interface ScoreOutputs {
   /** Token log-probs. Default true. */
-  readonly token?: boolean;
+  readonly token?: boolean | Float32Array;
   /** log sum_j exp(x_j / T). Default false. */
-  readonly logZ?: boolean;
+  readonly logZ?: boolean | Float64Array;
   /** Entropy of each row's distribution. Default false. */
-  readonly entropy?: boolean;
+  readonly entropy?: boolean | Float32Array;
   /** Rank of each target. Default false. */
-  readonly rank?: boolean;
+  readonly rank?: boolean | Int32Array;
 }
 
 /** Options of every call that scores tokens. */
@@ -167,15 +173,40 @@ function checkInput(input: object, known: readonly string[]): void {
   checkKnownKeys(input, known, 'the input');
 }
 
-function allocateOutputs(outputs: ScoreOutputs, rows: number, responses: number) {
+type OutputArray = Float32Array | Float64Array | Int32Array;
+
+/** The array that an output is written to; undefined where it is not wanted. */
+function outputArray<A extends OutputArray>(
+  wanted: boolean | A,
+  name: string,
+  type: new (length: number) => A,
+  rows: number,
+  shared: boolean,
+): A | undefined {
+  if (typeof wanted === 'boolean') return wanted ? new type(rows) : undefined;
+  if (!(wanted instanceof type)) throw typeError(`true, false or a ${type.name}`, name, wanted);
+  if (wanted.length !== rows) throw shapeError(`${rows} elements`, name, `${wanted.length}`);
+  if (shared && !isShared(wanted)) throw typeError('an array in a SharedArrayBuffer', name, wanted.buffer);
+  return wanted;
+}
+
+/** `shared`: arrays of the caller's are written while JavaScript runs. */
+function makeOutputs(outputs: ScoreOutputs, rows: number, responses: number, shared: boolean) {
   checkObject(outputs, 'outputs');
   checkKnownKeys(outputs, outputKeys, 'outputs');
+  const { token = true, logZ = false, entropy = false, rank = false }: ScoreOutputs = outputs;
+  const made = {
+    token: outputArray<Float32Array>(token, 'outputs.token', Float32Array, rows, shared),
+    logZ: outputArray<Float64Array>(logZ, 'outputs.logZ', Float64Array, rows, shared),
+    entropy: outputArray<Float32Array>(entropy, 'outputs.entropy', Float32Array, rows, shared),
+    rank: outputArray<Int32Array>(rank, 'outputs.rank', Int32Array, rows, shared),
+  };
   return {
     sequence: new Float64Array(responses),
-    ...((outputs.token ?? true) && { token: new Float32Array(rows) }),
-    ...((outputs.logZ ?? false) && { logZ: new Float64Array(rows) }),
-    ...((outputs.entropy ?? false) && { entropy: new Float32Array(rows) }),
-    ...((outputs.rank ?? false) && { rank: new Int32Array(rows) }),
+    ...(made.token && { token: made.token }),
+    ...(made.logZ && { logZ: made.logZ }),
+    ...(made.entropy && { entropy: made.entropy }),
+    ...(made.rank && { rank: made.rank }),
   };
 }
 
@@ -203,12 +234,12 @@ function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: 
 }
 type TokensRequest = ReturnType<typeof tokensRequest>;
 
-function scoreOutputs({ outputs }: ScoreSyncOptions, { targets, offsets }: TokensRequest) {
-  return allocateOutputs(outputs ?? {}, targets.length, offsets.length - 1);
+function scoreOutputs({ outputs }: ScoreSyncOptions, { targets, offsets }: TokensRequest, known: readonly string[]) {
+  return makeOutputs(outputs ?? {}, targets.length, offsets.length - 1, known === asyncKeys);
 }
 
 /** A request that is checked: what the addon reads besides the large arrays, those, and the arrays that it fills. */
-export interface ScoreRequest<Outputs extends object = ReturnType<typeof allocateOutputs>> {
+export interface ScoreRequest<Outputs extends object = ReturnType<typeof makeOutputs>> {
   readonly request: TokensRequest & { readonly dtype: LogitsDtype; readonly vocab: number };
   readonly arrays: Readonly<Record<string, LogitsArray>>;
   readonly outputs: Outputs;
@@ -222,7 +253,11 @@ export function logitsRequest(input: LogitsInput, options: ScoreSyncOptions, kno
   const vocab = checkInteger(input.vocab, 'vocab', 1, maxVocab);
   checkShape(logits, 'logits', countRows(input), vocab, 'rows');
   const request = tokensRequest(input, options, knownOptions);
-  return { request: { ...request, dtype, vocab }, arrays: { logits }, outputs: scoreOutputs(options, request) };
+  return {
+    request: { ...request, dtype, vocab },
+    arrays: { logits },
+    outputs: scoreOutputs(options, request, knownOptions),
+  };
 }
 
 /** Checks everything; takes and copies nothing, but for the bias. */
@@ -243,7 +278,11 @@ export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, kno
   const softcap = input.softcap === undefined ? 0 : checkNumber(input.softcap, 'softcap', 1e-6, 1e6);
   const request = tokensRequest(input, options, knownOptions);
   const head = { dtype, vocab, width, softcap, ...(bias && { bias: bias.slice() }) };
-  return { request: { ...request, ...head }, arrays: { hidden, weight }, outputs: scoreOutputs(options, request) };
+  return {
+    request: { ...request, ...head },
+    arrays: { hidden, weight },
+    outputs: scoreOutputs(options, request, knownOptions),
+  };
 }
 
 /** Checks everything; takes and copies nothing. */

@@ -4,6 +4,7 @@ import { CovnError, typeError } from '../errors.ts';
 import {
   checkJobOptions,
   checkOwnership,
+  isShared,
   type JobOptions,
   type NativeStatus,
   type Ownership,
@@ -22,10 +23,6 @@ function checkBuffers(arrays: ScoreRequest['arrays'], ownership: Ownership): voi
   if (ownership === 'transfer' && new Set(buffers).size < buffers.length) {
     throw typeError("a buffer each (ownership: 'transfer')", Object.keys(arrays).join(' and '), buffers[0]);
   }
-}
-
-function isShared({ buffer }: Int32Array): boolean {
-  return typeof SharedArrayBuffer !== 'undefined' && (buffer as unknown) instanceof SharedArrayBuffer;
 }
 
 /** Private targets; borrowed ones are read in place. A detached array has no elements, and slice() would throw. */

@@ -5,6 +5,7 @@ export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.
 export {
   checkJobOptions,
   checkOwnership,
+  isShared,
   type JobOptions,
   type Ownership,
   returning,

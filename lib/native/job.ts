@@ -36,9 +36,13 @@ export function checkJobOptions(options: JobOptions): void {
   }
 }
 
+export function isShared({ buffer }: { readonly buffer: ArrayBufferLike }): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
+}
+
 /** Throws unless the mode is known and the array's buffer fits it. Nothing is taken yet. */
 export function checkOwnership(array: Numeric, ownership: Ownership, name: string): void {
-  const shared = typeof SharedArrayBuffer !== 'undefined' && (array.buffer as unknown) instanceof SharedArrayBuffer;
+  const shared = isShared(array);
   if (ownership === 'borrow' && !shared)
     throw typeError("a SharedArrayBuffer (ownership: 'borrow')", name, array.buffer);
   if (ownership === 'transfer' && shared) throw typeError("an ArrayBuffer (ownership: 'transfer')", name, array.buffer);

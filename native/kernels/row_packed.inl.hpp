@@ -9,7 +9,9 @@ struct PackedRows {
   COVN_MEMBER_INLINE static void terms(const T* const* blocks, size_t n, Place place, const float* centres,
                                        const float* targets, const RowParameters& parameters, BlockSums* sums) {
     const UnitTerms t = unit_terms(place.octave, parameters);
-    const Packed floor = set_packed(narrow_toward_zero<T>(floor_of(place, parameters)));
+    const size_t whole = n / kPackedStep * kPackedStep, run = parameters.run * kPackedStep;
+    const bool clamps = Clamped || whole < n;
+    const Packed floor = set_packed(clamps ? narrow_toward_zero<T>(floor_of(place, parameters)) : uint16_t{0});
     Lanes<Weighted, Greater> lanes[Rows];
     const T* x[Rows];
     F32 largest[Rows];
@@ -18,7 +20,6 @@ struct PackedRows {
       largest[r] = set(Weighted ? centres[r] : 0.0f);
       if (Greater) lanes[r].set_target(targets[r]);
     }
-    const size_t whole = n / kPackedStep * kPackedStep, run = parameters.run * kPackedStep;
     for (size_t i = 0; i < whole;) {
       const size_t end = whole - i < run ? whole : i + run;
       Run runs[Rows];
@@ -43,7 +44,7 @@ struct PackedRows {
       }
       sums[r].sum = lanes[r].wide_sum.total() * (1.0 / kSquareScale);
       // A NaN's term may have been clamped.
-      const bool hidden = lanes[r].scanned.smallest() > kNegativeInfinity<T>;
+      const bool hidden = clamps && lanes[r].scanned.smallest() > kNegativeInfinity<T>;
       sums[r].max = hidden ? static_cast<float>(COVN_NAN) : lanes[r].scanned.max(x[r], n);
       sums[r].greater = lanes[r].greater;
       sums[r].weighted =
