@@ -247,6 +247,8 @@ describe('sumTokens', () => {
 describe('bad input', () => {
   const good = { logits: new Float32Array(6), vocab: 3, targets: Int32Array.of(0, 2) };
   const shared = <A>(type: new (buffer: SharedArrayBuffer) => A) => new type(new SharedArrayBuffer(8));
+  const twice = shared(Float32Array);
+  const lying = Object.defineProperty(new Float32Array(2), 'buffer', { value: new SharedArrayBuffer(8) });
   const cases: [string, object, object, string, string][] = [
     ['no logits', { ...good, logits: undefined }, {}, 'ERR_COVN_DTYPE', 'logits'],
     ['float64 logits', { ...good, logits: new Float64Array(6) }, {}, 'ERR_COVN_DTYPE', 'logits'],
@@ -271,6 +273,8 @@ describe('bad input', () => {
     ['an unknown output', good, { outputs: { tokens: true } }, 'ERR_COVN_DTYPE', 'tokens'],
     ['an output array of another type', good, { outputs: { logZ: shared(Float32Array) } }, 'ERR_COVN_DTYPE', 'logZ'],
     ['a short output array', good, { outputs: { rank: shared(Int32Array).subarray(1) } }, 'ERR_COVN_SHAPE', 'rank'],
+    ['outputs over one another', good, { outputs: { token: twice, entropy: twice } }, 'ERR_COVN_DTYPE', 'entropy'],
+    ['an output that says it is shared', good, { outputs: { token: lying } }, 'ERR_COVN_DTYPE', 'token'],
     ['an output that is not shared', good, { outputs: { token: new Float32Array(2) } }, 'ERR_COVN_DTYPE', 'token'],
     ['an unknown nonFinite', good, { nonFinite: 'ignore' }, 'ERR_COVN_DTYPE', 'nonFinite'],
     ['threads 0', good, { threads: 0 }, 'ERR_COVN_RANGE', 'threads'],

@@ -1,7 +1,7 @@
 /** Arguments of the functions that score tokens, checked and turned into what the addon reads. */
 
 import { shapeError, typeError } from '../errors.ts';
-import { type Device, isShared, type JobOptions, type Ownership, resolveDevice } from '../native/index.ts';
+import { type Device, isShared, type JobOptions, type Ownership, privateCopy, resolveDevice } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, type NumberList } from '../validate.ts';
 
 /** Storage of logits: Float32Array is 'f32'; a Uint16Array holds the bits of IEEE half floats or of bfloat16s. */
@@ -59,7 +59,7 @@ export interface PairInput extends TokensInput {
  *
  * An array of [rows] in place of `true` is written into, and is what the result holds: a loop over batches of many short
  * rows then does without new memory for each, which can cost more than the work. For an asynchronous call it lies in a
- * SharedArrayBuffer. What a call that failed has left in it means nothing.
+ * SharedArrayBuffer. It must not be memory that the call reads. What a call that failed has left in it means nothing.
  */
 export interface ScoreOutputs {
   /** Token log-probs. Default true. */
@@ -190,6 +190,21 @@ function outputArray<A extends OutputArray>(
   return wanted;
 }
 
+/** Outputs that share memory would be written over one another. */
+function checkApart(arrays: Record<string, OutputArray | undefined>): void {
+  const given = Object.entries(arrays).flatMap(([name, array]) => (array ? [{ name, array }] : []));
+  for (const [i, { name, array }] of given.entries()) {
+    for (const { array: other } of given.slice(0, i)) {
+      const apart =
+        array.byteOffset + array.byteLength <= other.byteOffset ||
+        other.byteOffset + other.byteLength <= array.byteOffset;
+      if (array.buffer === other.buffer && !apart) {
+        throw typeError('memory that no other output has', `outputs.${name}`, array);
+      }
+    }
+  }
+}
+
 /** `shared`: arrays of the caller's are written while JavaScript runs. */
 function makeOutputs(outputs: ScoreOutputs, rows: number, responses: number, shared: boolean) {
   checkObject(outputs, 'outputs');
@@ -201,6 +216,7 @@ function makeOutputs(outputs: ScoreOutputs, rows: number, responses: number, sha
     entropy: outputArray<Float32Array>(entropy, 'outputs.entropy', Float32Array, rows, shared),
     rank: outputArray<Int32Array>(rank, 'outputs.rank', Int32Array, rows, shared),
   };
+  checkApart(made);
   return {
     sequence: new Float64Array(responses),
     ...(made.token && { token: made.token }),
@@ -277,7 +293,7 @@ export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, kno
   }
   const softcap = input.softcap === undefined ? 0 : checkNumber(input.softcap, 'softcap', 1e-6, 1e6);
   const request = tokensRequest(input, options, knownOptions);
-  const head = { dtype, vocab, width, softcap, ...(bias && { bias: bias.slice() }) };
+  const head = { dtype, vocab, width, softcap, ...(bias && { bias: privateCopy(bias) }) };
   return {
     request: { ...request, ...head },
     arrays: { hidden, weight },
@@ -299,6 +315,8 @@ export function pairRequest(input: PairInput, options: PairOptions): ScoreReques
   const outputs = options.outputs ?? {};
   checkObject(outputs, 'outputs');
   checkKnownKeys(outputs, ['token'], 'outputs');
+  const { token = false } = outputs;
+  if (typeof token !== 'boolean') throw typeError('true or false', 'outputs.token', token);
   const sums = () => new Float64Array(request.offsets.length - 1);
   const tokens = () => new Float32Array(rows);
   return {
@@ -308,7 +326,7 @@ export function pairRequest(input: PairInput, options: PairOptions): ScoreReques
       logRatio: sums(),
       kl: sums(),
       hellinger: sums(),
-      ...(outputs.token && { tokenLogRatio: tokens(), tokenKl: tokens(), tokenHellinger: tokens() }),
+      ...(token && { tokenLogRatio: tokens(), tokenKl: tokens(), tokenHellinger: tokens() }),
     },
   };
 }

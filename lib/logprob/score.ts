@@ -8,6 +8,7 @@ import {
   type JobOptions,
   type NativeStatus,
   type Ownership,
+  privateCopy,
   returning,
   runJob,
   type StartJob,
@@ -25,10 +26,10 @@ function checkBuffers(arrays: ScoreRequest['arrays'], ownership: Ownership): voi
   }
 }
 
-/** Private targets; borrowed ones are read in place. A detached array has no elements, and slice() would throw. */
+/** Private targets; borrowed ones are read in place. */
 function takeTargets(targets: Int32Array, ownership: Ownership): Int32Array {
   if (ownership === 'borrow' && isShared(targets)) return targets;
-  return targets.length === 0 ? new Int32Array() : targets.slice();
+  return privateCopy(targets);
 }
 
 /** Runs one of the addon's scoring jobs on covn's threads. */

@@ -8,6 +8,7 @@ export {
   isShared,
   type JobOptions,
   type Ownership,
+  privateCopy,
   returning,
   runJob,
   takeInput,

@@ -1,5 +1,6 @@
 /** Asynchronous native jobs: cancellation, progress, and who owns the input while one runs. */
 
+import { types } from 'node:util';
 import { errorOfCode, typeError } from '../errors.ts';
 import { checkInteger } from '../validate.ts';
 import { addon, type NativeStatus, type StartJob } from './addon.ts';
@@ -36,8 +37,26 @@ export function checkJobOptions(options: JobOptions): void {
   }
 }
 
-export function isShared({ buffer }: { readonly buffer: ArrayBufferLike }): boolean {
-  return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
+/** Where an array's elements lie, whatever its own or its class's properties say. */
+const bufferOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer')?.get as (
+  this: ArrayBufferView,
+) => ArrayBufferLike;
+
+export function isShared(array: ArrayBufferView): boolean {
+  return types.isSharedArrayBuffer(bufferOf.call(array));
+}
+
+/** The built-in class of an array: a caller's own could keep what it is asked to make. */
+function builtInOf(array: Numeric | Int32Array) {
+  if (types.isFloat32Array(array)) return Float32Array;
+  if (types.isFloat64Array(array)) return Float64Array;
+  return types.isInt32Array(array) ? Int32Array : Uint16Array;
+}
+
+/** A copy that nobody else holds. A detached array has no elements, and copying it would throw an error without a code. */
+export function privateCopy<A extends Numeric | Int32Array>(array: A): A {
+  const BuiltIn = builtInOf(array);
+  return (types.isArrayBuffer(bufferOf.call(array)) && array.length === 0 ? new BuiltIn() : new BuiltIn(array)) as A;
 }
 
 /** Throws unless the mode is known and the array's buffer fits it. Nothing is taken yet. */
@@ -54,21 +73,16 @@ export function checkOwnership(array: Numeric, ownership: Ownership, name: strin
 /** The array that the job may read, private to it unless borrowed. */
 export function takeInput<T extends Numeric>(array: T, ownership: Ownership, name: string): T {
   if (ownership === 'borrow') return array;
-  // A detached array has no elements, and slice() would throw an error without a code.
-  if (ownership === 'copy') return (array.length === 0 ? new (array.constructor as new () => T)() : array.slice()) as T;
+  if (ownership === 'copy') return privateCopy(array);
   const { byteOffset, length } = array;
   let buffer: ArrayBuffer;
   try {
-    const original = array.buffer as ArrayBuffer;
+    const original = bufferOf.call(array) as ArrayBuffer;
     buffer = structuredClone(original, { transfer: [original] });
   } catch {
     throw typeError('an ArrayBuffer that can be transferred', name, array.buffer);
   }
-  return new (array.constructor as new (buffer: ArrayBuffer, offset: number, length: number) => T)(
-    buffer,
-    byteOffset,
-    length,
-  );
+  return new (builtInOf(array))(buffer, byteOffset, length) as T;
 }
 
 /** Throws what a native status says, if it says anything. */

@@ -126,7 +126,7 @@ COVN_INLINE bool common_place(const RowState* states, size_t count, const RowPar
   if (!place_fits(common, lowest, parameters)) {
     // As high as the lowest row allows.
     if (!is_small(lowest, parameters)) return false;
-    common.octave = place_of(lowest, parameters).octave + kPlaceMargin + kPlaceBelow;
+    common.octave = octave_of(lowest, parameters) + kPlaceBelow;
     if (!place_fits(common, highest, parameters)) return false;
   }
   place = common;
@@ -139,10 +139,11 @@ constexpr size_t kMaxMoves = 8;
 // Entries row .. row + Rows of the batch. Rows are tried first at `place`, which follows them.
 template <class T, bool Weighted, bool Greater, size_t Rows>
 COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float* targets, const Terms& terms,
-                                     const RowParameters& parameters, Place& place, size_t row, RowBatch& batch) {
+                                     const RowParameters& parameters, bool& clamped, Place& place, size_t row,
+                                     RowBatch& batch) {
   RowState states[Rows];
   for (RowState& state : states) state = empty_row();
-  bool clamped = false, apart = false;
+  bool apart = false;
   size_t moves = 0;
   for (size_t start = 0; start < n; start += kRowBlock) {
     const size_t size = n - start < kRowBlock ? n - start : kRowBlock;
@@ -196,14 +197,14 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
 // The same of rows of one block that all fit the place; false, and nothing written, if they do not.
 template <class T, bool Weighted, bool Greater, size_t Rows>
 COVN_INLINE bool accumulate_fitting(const T* const* rows, size_t n, const float* targets, const Terms& terms,
-                                    const RowParameters& parameters, const TriedPlace& tried, size_t row,
+                                    const RowParameters& parameters, bool& clamped, const TriedPlace& tried, size_t row,
                                     RowBatch& batch) {
   float centres[Rows];
   for (size_t r = 0; Weighted && r < Rows; r++) {
     centres[r] = block_maximum(rows[r], n);
     if (centres[r] == -COVN_INFINITY || centres[r] == COVN_INFINITY) return false;
   }
-  bool clamped = false, fit = true;
+  bool fit = true;
   BlockSums sums[Rows];
   read_blocks<T, Weighted, Greater, Rows>(rows, n, tried.place, centres, targets, terms, parameters, clamped, sums);
   for (size_t r = 0; r < Rows; r++) {
@@ -237,17 +238,19 @@ void accumulate_rows(const T* const* rows, size_t count, size_t n, const float* 
   TriedPlace tried = tried_place(place, parameters);
   // As many as fit the registers.
   constexpr size_t together = F32::lanes >= 16 ? kRowStreams : kRowStreams / 2;
+  bool clamped = false;
   size_t row = 0;
   for (; row + together <= count; row += together) {
     if (n <= kRowBlock && accumulate_fitting<T, Weighted, Greater, together>(rows + row, n, targets + row, terms,
-                                                                             parameters, tried, row, batch)) {
+                                                                             parameters, clamped, tried, row, batch)) {
       continue;
     }
-    accumulate_together<T, Weighted, Greater, together>(rows + row, n, targets + row, terms, parameters, place, row,
-                                                        batch);
+    accumulate_together<T, Weighted, Greater, together>(rows + row, n, targets + row, terms, parameters, clamped, place,
+                                                        row, batch);
     tried = tried_place(place, parameters);
   }
   for (; row < count; row++) {
-    accumulate_together<T, Weighted, Greater, 1>(rows + row, n, targets + row, terms, parameters, place, row, batch);
+    accumulate_together<T, Weighted, Greater, 1>(rows + row, n, targets + row, terms, parameters, clamped, place, row,
+                                                 batch);
   }
 }

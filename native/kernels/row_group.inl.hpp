@@ -4,8 +4,6 @@
 // The rows share a place, which is tried before their largest logits are known. A row that it does not fit is done
 // again at its own; as places change no rounding, a row's bits do not depend on its company.
 
-constexpr size_t kGroupPrefetchBytes = 8192;
-
 // One value a row.
 struct GroupSums {
   float max[F32::lanes];
@@ -45,7 +43,7 @@ COVN_INLINE void group_terms(const T* const* rows, size_t count, size_t n, const
     RowLanes<Weighted, Greater> lanes;
     RowRun run;
     for (size_t i = 0; i < whole; i += F32::lanes) {
-      prefetch_line(reinterpret_cast<const char*>(x + i) + kGroupPrefetchBytes);
+      prefetch(x + i);
       lanes.add(load(x + i), formula, largest, target, run);
     }
     if (whole < n) lanes.add(load_padded(x + whole, n - whole), formula.padded(), largest, target, run);
@@ -99,7 +97,7 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
                        const RowParameters& parameters, RowBatch& batch) {
   const Terms terms = load_terms(parameters);
   TriedPlace tried{};
-  bool chosen = false;
+  bool chosen = false, clamped = false;
   for (size_t start = 0; start < count; start += F32::lanes) {
     const size_t group = count - start < F32::lanes ? count - start : F32::lanes;
     if (!chosen) tried = tried_place(shared_place(rows[start], n, parameters), parameters);
@@ -107,12 +105,17 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
     const Place place = tried.place;
     const bool unit = tried.unit;
     GroupSums sums;
-    if (unit) {
-      group_terms<UnitFormula<false>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
-                                                         parameters, sums);
-    } else {
+    if (!unit) {
       group_terms<GeneralFormula<false>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
                                                             parameters, sums);
+    } else if (!clamped) {
+      group_terms<UnitFormula<false>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
+                                                         parameters, sums);
+      clamped = sums.nan;
+    }
+    if (unit && clamped) {
+      group_terms<UnitFormula<true>, Weighted, Greater>(rows + start, group, n, targets + start, place, terms,
+                                                        parameters, sums);
     }
     store(batch.origin + start, set(0.0f));
     store(batch.magic + start, set(tried.magic));
@@ -126,8 +129,8 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
       store64(batch.unit + start + i, unit ? sum : set64(0.0));
     }
     for (size_t row = 0; row < group; row++) {
-      if (Weighted) batch.weighted[start + row] = sums.weighted[row];
-      if (Greater) batch.greater[start + row] = sums.greater[row];
+      batch.weighted[start + row] = Weighted ? sums.weighted[row] : 0.0;
+      batch.greater[start + row] = Greater ? sums.greater[row] : 0;
     }
     const F32 max = load(batch.max + start);
     if (!sums.nan && !any_greater(max, set(tried.highest)) && !any_greater(set(tried.lowest), max)) continue;

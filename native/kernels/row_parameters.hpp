@@ -86,11 +86,22 @@ inline bool is_small(float max, const RowParameters& p) {
   return max >= offset_of(-kMaxOctave, p) && max <= offset_of(kMaxOctave, p);
 }
 
+// Rows whose largest logit lies in this range may be formed as kernels/unit_terms.inl.hpp says, at places strictly
+// between these octaves; others never are there.
+constexpr float kMinUnitMax = -55.0f, kMaxUnitMax = 70.0f;
+constexpr int32_t kBelowUnitPlaces = -123, kAboveUnitPlaces = 104;
+
+// The sum makes the conversion a floor.
+inline int32_t octave_of(float max, const RowParameters& p) {
+  return static_cast<int32_t>(static_cast<double>(max) * kLog2E / p.temperature + 65536.0) - 65536;
+}
+
 inline Place place_of(float max, const RowParameters& p) {
   if (!is_small(max, p)) return {max, 0};
-  // The sum makes the conversion a floor.
-  const auto octave = static_cast<int32_t>(static_cast<double>(max) * kLog2E / p.temperature + 65536.0) - 65536;
-  return {0.0f, octave - kPlaceMargin};
+  int32_t octave = octave_of(max, p) - kPlaceMargin;
+  if (p.unit_temperature && max > kMaxUnitMax && octave < kAboveUnitPlaces) octave = kAboveUnitPlaces;
+  if (p.unit_temperature && max < kMinUnitMax && octave > kBelowUnitPlaces) octave = kBelowUnitPlaces;
+  return {0.0f, octave};
 }
 
 // What follows from a place, in units of logits less the origin.

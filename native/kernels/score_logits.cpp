@@ -15,7 +15,7 @@ namespace {
 // About 100 microseconds of reading: short enough for fair turns and quick cancellation, long enough to hide the
 // hand-over.
 constexpr size_t kChunkLogits = size_t{1} << 20;
-constexpr size_t kMaxChunkRows = 2048;  // what is kept of them lies on the stack
+constexpr size_t kMaxChunkRows = 4 * kMaxSumBlock;  // what is kept of them lies on the stack
 // Rows longer than this are cut into segments, which several threads may read; always the same ones.
 constexpr size_t kMaxWholeRow = size_t{1} << 18;
 constexpr size_t kSegment = size_t{1} << 16;

@@ -64,20 +64,20 @@ constexpr bool kHasUnitTerms = true;
 // Whether a block's terms are formed so, from the largest logit of its row up to its end: the powers of all places near
 // it are then within the float range, and their floors negative. It decides for a block wherever that is tried, so that
 // bits depend on the row alone.
-constexpr float kMinUnitMax = -55.0f, kMaxUnitMax = 70.0f;
 COVN_INLINE bool is_unit(float max, const RowParameters& p) {
   return p.unit_temperature && max >= kMinUnitMax && max <= kMaxUnitMax;
 }
 // Whether a place serves for them.
 COVN_INLINE bool is_unit_place(Place place, const RowParameters& p) {
-  return p.unit_temperature && place.origin == 0.0f && place.octave > -123 && place.octave < 104;
+  return p.unit_temperature && place.origin == 0.0f && place.octave > kBelowUnitPlaces &&
+         place.octave < kAboveUnitPlaces;
 }
 // Leaves of the largest logits that fit a place those whose formula is the place's.
 COVN_INLINE void bound_by_formula(Place place, const RowParameters& p, float& lowest, float& highest) {
   if (!p.unit_temperature) return;
-  if (place.octave >= 104) {
+  if (place.octave >= kAboveUnitPlaces) {
     lowest = lowest > kMaxUnitMax ? lowest : 70.00001f;  // the next float
-  } else if (place.octave <= -123) {
+  } else if (place.octave <= kBelowUnitPlaces) {
     highest = highest < kMinUnitMax ? highest : -55.000004f;
   } else {
     lowest = lowest > kMinUnitMax ? lowest : kMinUnitMax;
