@@ -64,7 +64,9 @@ constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small numbe
 constexpr int kPlaceAbove = 90;        // octaves that a row's largest logit may lie above the place,
 constexpr int kPlaceBelow = 24;        // or below it: rows with largest logits not too far apart share one
 constexpr int kPlaceMargin = 40;       // where the row for which a place is chosen lies above it: rows begin lower
-constexpr int kFloor = 125;  // terms 2^-125 beside one of at least 2^-24 change no sum in double, of whatever length
+// Terms 2^-125 beside one of at least 2^-24 are lost in a sum in double, of whatever length; only where the rest is a
+// tie between two doubles could they decide it.
+constexpr int kFloor = 125;
 
 // Where a row's terms lie: exp((x - origin)/T) is kept divided by 2^octave. A power of two changes no rounding, so any
 // octave that keeps the terms within the float range gives the same results.

@@ -1,5 +1,5 @@
-// Terms of logits at temperature 1, for targets whose vectors hold a whole table of 32 powers: half as many
-// instructions a logit as the general formula. After kernels/exponential.inl.hpp.
+// Terms of logits at temperature 1, for targets whose vectors hold a whole table of 32 powers: 7
+// instructions a logit where the general formula takes 11. After kernels/exponential.inl.hpp.
 //
 // Everything here is of a target that has such terms, and says so by COVN_TARGET_UNIT_TERMS; for the others no row is a
 // unit row.

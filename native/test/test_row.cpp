@@ -223,7 +223,9 @@ COVN_TEST(equal_logits_are_uniform) {
     for (float value : {0.0f, -7.25f, 33.3f, 1e30f, -1e30f}) {
       for (size_t n : {2, 128, 512, 4096}) {
         const std::vector<float> equal(n, value);
-        CHECK_AT_MOST(std::fabs(run(*table, equal, value).token + std::log(static_cast<double>(n))), 3e-7);
+        // The formula of 32 powers has terms of 2.5e-7, the others of 1.7e-7; equal terms do not average.
+        const double bound = table->table_bits == 5 ? 3e-7 : 2e-7;
+        CHECK_AT_MOST(std::fabs(run(*table, equal, value).token + std::log(static_cast<double>(n))), bound);
       }
     }
     CHECK(run(*table, {42.0f}, 42.0f).token == 0.0);
