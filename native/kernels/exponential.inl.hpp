@@ -53,6 +53,19 @@ COVN_INLINE Term term_of(F32 d, const Terms& t, const Window& w) {
 
 COVN_INLINE F32 product(Term e) { return mul(e.scale, e.polynomial); }
 
+// exp(x) 2^octave where that is within the double range; relative error 2e-10. With x = k ln(2) + r, |r| <= 0.347:
+// 2^(k + octave) (1 + r + r^2/2! + ...). The octave changes no rounding.
+COVN_INLINE F64 exp64(F64 x, F64 octave) {
+  const F64 magic = set64(0x1.8p52);
+  const F64 shifted = fma(x, set64(kLog2E), magic);
+  const F64 r = fma(sub(magic, shifted), set64(kLn2), x);
+  constexpr double kInverseFactorials[] = {1.0,       1.0,       1.0 / 2,    1.0 / 6,    1.0 / 24,
+                                           1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320};
+  F64 p = set64(kInverseFactorials[8]);
+  for (int n = 7; n >= 0; n--) p = fma(p, r, set64(kInverseFactorials[n]));
+  return mul(p, power64(add(shifted, octave)));
+}
+
 // What a block's sums are made of: how a logit counts, and the term it gives. `scale`: by how much the terms are too
 // large.
 template <bool Shifted>

@@ -2,44 +2,46 @@
 // After kernels/row_block.inl.hpp.
 //
 // With u = e^(a/2), v = e^(b/2) two exponentials give e^a = u u, e^b = v v and sqrt(e^a e^b) = u v. Most terms are
-// formed in float, as in kernels/exponential.inl.hpp. A step that holds a term of 2^-5 or more of the sum so far is
-// done in double instead: the KL multiplies a term's relative error by its log ratio, and the errors of the small ones
-// average out. Origins and bounds follow from the row alone, so that its bits do not depend on its company; equal
-// logits go through equal operations, so that equal distributions are at distance 0 exactly.
+// formed in float, as in kernels/exponential.inl.hpp or, at temperature 1, kernels/unit_terms.inl.hpp. A vector that
+// holds a term of 2^-5 or more of the sum so far is done in double instead: the KL multiplies a term's relative error
+// by its log ratio, and the errors of the small ones average out. Origins and limits follow from the row alone, so that
+// its bits do not depend on its company; equal logits go through equal operations, so that equal distributions are at
+// distance 0 exactly.
 
-// Pairs whose origins and bounds are chosen together.
-constexpr size_t kPairBlock = 2048;
+// Pairs whose origins and limits are chosen together: at a row's start, where the sum grows fast, and at most.
+constexpr size_t kFirstPairBlock = 2048, kMaxPairBlock = 16384;
 
-constexpr double kMagic64 = 6755399441055744.0;  // 1.5 * 2^52
-constexpr double kPreciseFloor = -690.0;         // e^-690, squared, is 0
-constexpr double kLowest = -1e300;               // stands for -inf where 0 * inf must not be formed
-// 1/j!: the Taylor series of e^r, |r| <= ln(2)/2; relative error 2e-10.
-constexpr double kTaylor[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320};
-constexpr int kTaylorDegree = 8;
+constexpr double kPreciseFloor = -690.0;  // e^-690, squared, is 0
+constexpr double kLowest = -1e300;        // stands for -inf where 0 * inf must not be formed
 
 // e^z for z < 700; NaN stays NaN.
-COVN_INLINE F64 precise_exp(F64 z) {
-  const F64 bounded = max_keeping_nan(set64(kPreciseFloor), z);
-  const F64 shifted = fma(bounded, set64(kLog2E), set64(kMagic64));
-  const F64 k = sub(shifted, set64(kMagic64));
-  const F64 r = fma(k, set64(-kLn2), bounded);
-  F64 p = set64(kTaylor[kTaylorDegree]);
-  for (int j = kTaylorDegree; j > 0; j--) p = fma(p, r, set64(kTaylor[j - 1]));
-  return mul(p, power64(shifted));
-}
+COVN_INLINE F64 precise_exp(F64 z) { return exp64(max_keeping_nan(set64(kPreciseFloor), z), set64(0.0)); }
 
-// One block's origins, and the logits above which a step is done in double.
+// Where the terms of a block lie, the logits whose terms the sums are so far, and the terms above which a vector is
+// done in double.
 struct PairWindow {
-  float reference_origin, model_origin;
-  float reference_bound, model_bound;
+  double reference_origin, model_origin;
+  float reference_level, model_level;
+  double reference_limit, model_limit;
 };
 
-// The steps of a block that were done in double.
+// Logits above -inf, to tell whether some b is -inf where a is not.
+struct SupportCounter {
+  GreaterCounter either, model;
+
+  // Written out: an implicit one would be made outside the target region.
+  COVN_MEMBER_INLINE SupportCounter() {}
+  COVN_MEMBER_INLINE void count(F32 a, F32 b) {
+    either.count(max_ignoring_nan(a, b), set(-COVN_INFINITY));
+    model.count(b, set(-COVN_INFINITY));
+  }
+  COVN_MEMBER_INLINE bool unsupported() const { return either.total() > model.total(); }
+};
+
+// The vectors of a block that were done in double.
 struct PrecisePairs {
   F64 reference, model, affinity, weighted;
   F32 max_reference, max_model;
-  GreaterCounter either, model_only;  // logits above -inf
-  bool any = false;
 
   COVN_MEMBER_INLINE PrecisePairs()
       : reference(set64(0.0)),
@@ -50,66 +52,121 @@ struct PrecisePairs {
         max_model(set(-COVN_INFINITY)) {}
 };
 
-// Four vectors of each, of which n <= kStep logits are there.
-template <class T>
-void precise_step(const T* a, const T* b, size_t n, const PairWindow& window, double inverse, PrecisePairs& sums) {
-  F32 v[kChains], w[kChains];
-  float x[kStep], y[kStep];
-  load_step(v, a, n);
-  load_step(w, b, n);
-  for (size_t k = 0; k < kChains; k++) {
-    store(x + k * F32::lanes, v[k]);
-    store(y + k * F32::lanes, w[k]);
-    sums.max_reference = max_ignoring_nan(v[k], sums.max_reference);
-    sums.max_model = max_ignoring_nan(w[k], sums.max_model);
-    sums.either.count(max_ignoring_nan(v[k], w[k]), set(-COVN_INFINITY));
-    sums.model_only.count(w[k], set(-COVN_INFINITY));
-  }
-  sums.any = true;
+COVN_NOINLINE void add_precisely(F32 a, F32 b, const PairWindow& window, double inverse, PrecisePairs& sums) {
+  float x[F32::lanes], y[F32::lanes];
+  store(x, a);
+  store(y, b);
+  sums.max_reference = max_ignoring_nan(a, sums.max_reference);
+  sums.max_model = max_ignoring_nan(b, sums.max_model);
   const F64 reference_origin = set64(window.reference_origin), model_origin = set64(window.model_origin);
   const F64 rate = set64(inverse), lowest = set64(kLowest);
-  F64 reference = sums.reference, model = sums.model, affinity = sums.affinity, weighted = sums.weighted;
-  for (size_t i = 0; i < kStep; i += F64::lanes) {
+  for (size_t i = 0; i < F32::lanes; i += F64::lanes) {
     const F64 da = sub(load64(x + i), reference_origin), db = sub(load64(y + i), model_origin);
-    const F64 u = precise_exp(mul(da, rate)), t = precise_exp(mul(db, rate));
+    const F64 u = precise_exp(mul(da, rate)), v = precise_exp(mul(db, rate));
     const F64 d = sub(max_keeping_nan(lowest, da), max_keeping_nan(lowest, db));
-    reference = fma(u, u, reference);
-    model = fma(t, t, model);
-    affinity = fma(u, t, affinity);
-    weighted = fma(mul(u, u), d, weighted);
+    sums.reference = fma(u, u, sums.reference);
+    sums.model = fma(v, v, sums.model);
+    sums.affinity = fma(u, v, sums.affinity);
+    sums.weighted = fma(mul(u, u), d, sums.weighted);
   }
-  sums.reference = reference;
-  sums.model = model;
-  sums.affinity = affinity;
-  sums.weighted = weighted;
 }
 
-// The steps of a block that were done in float.
-struct PairLanes {
-  F32 reference, model, affinity, weighted;  // of the current run
-  WideSum wide_reference, wide_model, wide_affinity, wide_weighted;
+// u, v and a - b of some pairs, origins subtracted. `Clamped`: -inf of either is kept out of a - b, and those of the
+// model that matter are to be counted; otherwise they may make the block's sums NaN or infinite.
+struct PairTerms {
+  F32 u, v, difference;
+};
 
-  COVN_MEMBER_INLINE PairLanes() { start_run(); }
-  COVN_MEMBER_INLINE void start_run() { reference = model = affinity = weighted = set(0.0f); }
-  COVN_MEMBER_INLINE void end_run() {
-    wide_reference.add(reference);
-    wide_model.add(model);
-    wide_affinity.add(affinity);
-    wide_weighted.add(weighted);
-    start_run();
+constexpr float kLowestFloat = -3.40282347e+38f;
+
+template <bool Clamped>
+struct GeneralPairs {
+  const Terms& terms;
+  Window reference, model;
+  F32 ceiling;  // of the float range of squares
+
+  COVN_MEMBER_INLINE GeneralPairs(const PairWindow& w, const Terms& t, const RowParameters& half)
+      : terms(t),
+        reference(window_at({static_cast<float>(w.reference_origin), 0}, half)),
+        model(window_at({static_cast<float>(w.model_origin), 0}, half)),
+        ceiling(set(offset_of(2 * kOriginOctaves, half))) {}
+  // A logit below the floor has a square of 0; the model's stays as it is in the difference.
+  COVN_MEMBER_INLINE PairTerms of(F32 a, F32 b) const {
+    const F32 da = distance_of(a, reference), db = sub(b, model.origin);
+    const F32 bounded = max_keeping_nan(model.floor, db);
+    return {product(term_of(min_keeping_nan(ceiling, da), terms, reference)),
+            product(term_of(min_keeping_nan(ceiling, bounded), terms, model)),
+            sub(da, Clamped ? max_keeping_nan(set(kLowestFloat), db) : db)};
   }
-  // A reference logit below the floor has u u = 0. The model's stays as it is in the log ratio; where it is -inf,
-  // `weighted` ends as NaN or infinite.
-  COVN_MEMBER_INLINE void add(F32 a, F32 b, const Terms& terms, const Window& reference_window,
-                              const Window& model_window) {
-    const F32 da = distance_of(a, reference_window);
-    const F32 raw = sub(b, model_window.origin);
-    const F32 u = product(term_of(da, terms, reference_window));
-    const F32 v = product(term_of(max_keeping_nan(model_window.floor, raw), terms, model_window));
-    reference = fma(u, u, reference);
-    model = fma(v, v, model);
-    affinity = fma(u, v, affinity);
-    weighted = fma(mul(u, u), sub(da, raw), weighted);
+  // What the sums are to be multiplied by, and what is to be taken from the differences.
+  COVN_MEMBER_INLINE static PairFactors factors(const PairWindow&, const PairFactors&, const RowParameters&) {
+    return {0.0, 0.0, 1.0, 1.0, 1.0, 0.0};
+  }
+};
+
+#if COVN_TARGET_UNIT_TERMS
+// At temperature 1, without origins.
+template <bool Clamped>
+struct UnitPairs {
+  UnitTerms terms;
+
+  COVN_MEMBER_INLINE UnitPairs(const PairWindow&, const Terms&, const RowParameters& half)
+      : terms(unit_terms(0, half)) {}
+  COVN_MEMBER_INLINE PairTerms of(F32 a, F32 b) const {
+    const F32 floor = set(-200.0f);  // its term is 0
+    const F32 x = Clamped ? max_keeping_nan(floor, a) : a, y = Clamped ? max_keeping_nan(floor, b) : b;
+    return {product(unit_term(x, terms)), product(unit_term(y, terms)),
+            sub(x, Clamped ? max_keeping_nan(set(kLowestFloat), b) : b)};
+  }
+  // Sums of squares are too small by a share that grows with the logits (unit_step_excess): those that matter, of those
+  // done in float, lie some nats below the sum's level.
+  COVN_MEMBER_INLINE static PairFactors factors(const PairWindow& w, const PairFactors& exact,
+                                                const RowParameters& half) {
+    constexpr double kScale = 16.0 * kSquareScale * kSquareScale, kBelow = 5.0;
+    const double excess = unit_step_excess(half);
+    const double reference = excess * (w.reference_level - kBelow), model = excess * (w.model_level - kBelow);
+    PairFactors factors = exact;
+    factors.reference *= (1.0 + reference) / kScale;
+    factors.model *= (1.0 + model) / kScale;
+    factors.affinity *= (1.0 + 0.5 * (reference + model)) / kScale;
+    return factors;
+  }
+};
+#else
+template <bool Clamped>
+using UnitPairs = GeneralPairs<Clamped>;
+#endif
+
+// A value a lane of what PairState holds.
+struct PairLanes {
+  F32 reference, model, affinity, weighted;
+
+  COVN_MEMBER_INLINE PairLanes() : reference(set(0.0f)), model(set(0.0f)), affinity(set(0.0f)), weighted(set(0.0f)) {}
+  COVN_MEMBER_INLINE void add_terms(PairTerms t) {
+    reference = fma(t.u, t.u, reference);
+    model = fma(t.v, t.v, model);
+    affinity = fma(t.u, t.v, affinity);
+    weighted = fma(mul(t.u, t.u), t.difference, weighted);
+  }
+  COVN_MEMBER_INLINE void add_lanes(const PairLanes& other) {
+    reference = add(reference, other.reference);
+    model = add(model, other.model);
+    affinity = add(affinity, other.affinity);
+    weighted = add(weighted, other.weighted);
+  }
+};
+
+// Their sums in double.
+struct WidePairs {
+  WideSum reference, model, affinity, weighted;
+
+  // Written out: an implicit one would be made outside the target region.
+  COVN_MEMBER_INLINE WidePairs() {}
+  COVN_MEMBER_INLINE void add(const PairLanes& lanes) {
+    reference.add(lanes.reference);
+    model.add(lanes.model);
+    affinity.add(lanes.affinity);
+    weighted.add(lanes.weighted);
   }
 };
 
@@ -120,10 +177,6 @@ struct PairBlockSums {
   bool unsupported;
 };
 
-COVN_INLINE F32 tree_max(const F32* v) {
-  return max_ignoring_nan(max_ignoring_nan(v[0], v[1]), max_ignoring_nan(v[2], v[3]));
-}
-
 COVN_INLINE double total(F64 v) {
   double lane[F64::lanes];
   store64(lane, v);
@@ -132,56 +185,153 @@ COVN_INLINE double total(F64 v) {
   return sum;
 }
 
-// `all_precise`: every step in double, which alone can tell what a -inf of the model means.
-template <class T>
-COVN_INLINE void pair_block(const T* a, const T* b, size_t n, const PairWindow& window, const Terms& terms,
-                            const RowParameters& half, bool all_precise, PairBlockSums& sums) {
-  const Window reference_window = window_at({window.reference_origin, 0}, half);
-  const Window model_window = window_at({window.model_origin, 0}, half);
-  const F32 reference_bound = set(window.reference_bound), model_bound = set(window.model_bound);
-  const double inverse = 1.0 / half.temperature;
-  PairLanes lanes;
-  PrecisePairs precise;
-  F32 v[kChains], w[kChains];
-  size_t i = 0;
-  while (i + kStep <= n) {
-    for (size_t left = half.run; left > 0 && i + kStep <= n; left -= kChains, i += kStep) {
-      for (size_t k = 0; k < kStep; k += 64 / sizeof(T)) {
-        prefetch(a + i + k);
-        prefetch(b + i + k);
-      }
-      for (size_t k = 0; k < kChains; k++) {
-        v[k] = load(a + i + k * F32::lanes);
-        w[k] = load(b + i + k * F32::lanes);
-      }
-      if (all_precise || any_greater(tree_max(v), reference_bound) || any_greater(tree_max(w), model_bound)) {
-        precise_step(a + i, b + i, kStep, window, inverse, precise);
-      } else {
-        for (size_t k = 0; k < kChains; k++) lanes.add(v[k], w[k], terms, reference_window, model_window);
-      }
-    }
-    lanes.end_run();
-  }
-  if (i < n) precise_step(a + i, b + i, n - i, window, inverse, precise);
-  sums.reference = lanes.wide_reference.total();
-  sums.model = lanes.wide_model.total();
-  sums.affinity = lanes.wide_affinity.total();
-  sums.weighted = lanes.wide_weighted.total();
-  sums.max_reference = sums.max_model = -COVN_INFINITY;
-  sums.unsupported = false;
-  if (!precise.any) return;
+COVN_INLINE void add_precise(const PrecisePairs& precise, PairBlockSums& sums) {
   sums.reference += total(precise.reference);
   sums.model += total(precise.model);
   sums.affinity += total(precise.affinity);
   sums.weighted += total(precise.weighted);
   sums.max_reference = reduce_max(precise.max_reference);
   sums.max_model = reduce_max(precise.max_model);
-  sums.unsupported = precise.either.total() > precise.model_only.total();
+}
+
+// What a block is read with.
+struct PairBlock {
+  const PairWindow& window;
+  const PairFactors& exact;
+  const Terms& terms;
+  const RowParameters& half;
+};
+
+// The largest sums of squares in a lane that are added in float.
+struct PairLimits {
+  F32 reference, model;
+
+  COVN_MEMBER_INLINE PairLimits(const PairWindow& w, const PairFactors& factors)
+      : reference(set(static_cast<float>(w.reference_limit / factors.reference))),
+        model(set(static_cast<float>(w.model_limit / factors.model))) {}
+  COVN_MEMBER_INLINE bool hold(const PairLanes& lanes) const {
+    return !any_greater(lanes.reference, reference) && !any_greater(lanes.model, model);
+  }
+};
+
+// Steps whose sums of each lane are added in float before those are widened: the largest terms are not among them, and
+// sums of four, one after the other, lose little.
+constexpr size_t kPairRun = 16;
+
+// The steps of a block that hold large terms, read vector by vector, and its rest. Not part of the loop over the
+// others, whose registers it would take.
+template <template <bool> class Formula>
+struct SinglePairs {
+  const PairBlock& block;
+  const Formula<true> formula;
+  const PairLimits limits;
+  PairLanes run;
+  size_t steps = 0;
+  WidePairs wide;
+  PrecisePairs precise;
+  SupportCounter support;
+
+  COVN_MEMBER_INLINE SinglePairs(const PairBlock& block, const PairLimits& limits)
+      : block(block), formula(block.window, block.terms, block.half), limits(limits) {}
+
+  // n <= kStep pairs.
+  template <class T>
+  COVN_NOINLINE void add_step(const T* a, const T* b, size_t n) {
+    for (size_t i = 0; i < n; i += F32::lanes) {
+      const F32 x = load_padded(a + i, n - i), y = load_padded(b + i, n - i);
+      PairLanes lanes;
+      lanes.add_terms(formula.of(x, y));
+      support.count(x, y);
+      if (limits.hold(lanes)) {
+        run.add_lanes(lanes);
+      } else {
+        add_precisely(x, y, block.window, 1.0 / block.half.temperature, precise);
+      }
+    }
+    if (++steps % kPairRun == 0) end_run();
+  }
+  COVN_MEMBER_INLINE void end_run() {
+    wide.add(run);
+    run = PairLanes();
+  }
+};
+
+template <template <bool> class Formula, bool Clamped, class T>
+COVN_INLINE void pair_block(const T* a, const T* b, size_t n, const PairBlock& block, PairBlockSums& sums) {
+  const Formula<Clamped> formula(block.window, block.terms, block.half);
+  const PairFactors factors = formula.factors(block.window, block.exact, block.half);
+  const PairLimits limits(block.window, factors);
+  SinglePairs<Formula> single(block, limits);
+  WidePairs wide;
+  SupportCounter support;
+  size_t i = 0;
+  while (i + kStep <= n) {
+    PairLanes run;
+    for (size_t left = kPairRun; left > 0 && i + kStep <= n; left--, i += kStep) {
+      F32 v[kChains], w[kChains];
+      for (size_t k = 0; k < kStep; k += 64 / sizeof(T)) {
+        prefetch(a + i + k);
+        prefetch(b + i + k);
+      }
+      load_in_any_order(v, a + i);
+      load_in_any_order(w, b + i);
+      PairLanes step;
+      for (size_t k = 0; k < kChains; k++) {
+        step.add_terms(formula.of(v[k], w[k]));
+        if (Clamped) support.count(v[k], w[k]);
+      }
+      if (limits.hold(step)) {
+        run.add_lanes(step);
+      } else {
+        single.add_step(a + i, b + i, kStep);
+      }
+    }
+    wide.add(run);
+  }
+  if (i < n) single.add_step(a + i, b + i, n - i);
+  single.end_run();
+  sums.reference = (wide.reference.total() + single.wide.reference.total()) * factors.reference;
+  sums.model = (wide.model.total() + single.wide.model.total()) * factors.model;
+  sums.affinity = (wide.affinity.total() + single.wide.affinity.total()) * factors.affinity;
+  sums.weighted =
+      (wide.weighted.total() + single.wide.weighted.total()) * factors.reference - factors.difference * sums.reference;
+  sums.unsupported = support.unsupported() || single.support.unsupported();
+  add_precise(single.precise, sums);
+}
+
+// Every vector in double, for what no float holds.
+template <class T>
+COVN_NOINLINE void precise_block(const T* a, const T* b, size_t n, const PairBlock& block, PairBlockSums& sums) {
+  PrecisePairs precise;
+  SupportCounter support;
+  for (size_t i = 0; i < n; i += F32::lanes) {
+    const F32 x = load_padded(a + i, n - i), y = load_padded(b + i, n - i);
+    support.count(x, y);
+    add_precisely(x, y, block.window, 1.0 / block.half.temperature, precise);
+  }
+  sums.reference = sums.model = sums.affinity = sums.weighted = 0.0;
+  sums.unsupported = support.unsupported();
+  add_precise(precise, sums);
+}
+
+COVN_INLINE bool is_finite(double x) { return x - x == 0.0; }
+
+// `clamped`: whether -inf is to be expected; found out if not known.
+template <template <bool> class Formula, class T>
+COVN_INLINE void read_pairs(const T* a, const T* b, size_t n, const PairBlock& block, bool& clamped,
+                            PairBlockSums& sums) {
+  if (!clamped) {
+    pair_block<Formula, false>(a, b, n, block, sums);
+    if (is_finite(sums.weighted)) return;
+    clamped = true;
+  }
+  pair_block<Formula, true>(a, b, n, block, sums);
+  if (!is_finite(sums.weighted)) precise_block(a, b, n, block, sums);
 }
 
 // The origin of a sum that is empty so far: the block's largest logit. False where that is not finite.
 template <class T>
-COVN_INLINE bool first_origin(const T* x, size_t n, float& origin) {
+COVN_INLINE bool first_origin(const T* x, size_t n, double& origin) {
   const float max = block_maximum(x, n);
   const bool finite = max > -COVN_INFINITY && max < COVN_INFINITY;
   origin = finite ? max : 0.0f;
@@ -192,21 +342,32 @@ COVN_INLINE bool first_origin(const T* x, size_t n, float& origin) {
 template <class T>
 void accumulate_pair(const T* reference, const T* model, size_t n, const RowParameters& half, PairState& state) {
   const Terms terms = load_terms(half);
-  state.reference_origin = state.model_origin = 0.0f;
+  state.reference_origin = state.model_origin = 0.0;
   state.reference = state.model = state.affinity = state.weighted = 0.0;
   state.unsupported = false;
+  bool unit = kHasUnitTerms && half.temperature == 2.0, clamped = false;
+  PairFactors factors;
   for (size_t start = 0; start < n;) {
     const T *a = reference + start, *b = model + start;
-    const size_t size = n - start < kPairBlock ? n - start : kPairBlock;
+    const size_t next = start < kFirstPairBlock ? kFirstPairBlock : start < kMaxPairBlock ? start : kMaxPairBlock;
+    const size_t size = n - start < next ? n - start : next;
     const bool has_reference = state.reference != 0.0 || first_origin(a, size, state.reference_origin);
     const bool has_model = state.model != 0.0 || first_origin(b, size, state.model_origin);
-    const PairWindow window{state.reference_origin, state.model_origin,
-                            precise_above(state.reference_origin, state.reference, half),
-                            precise_above(state.model_origin, state.model, half)};
+    const PairWindow window{state.reference_origin,
+                            state.model_origin,
+                            level_of(state.reference_origin, state.reference, half),
+                            level_of(state.model_origin, state.model, half),
+                            precise_above(state.reference),
+                            precise_above(state.model)};
+    const PairBlock block{window, factors, terms, half};
     PairBlockSums sums;
-    pair_block(a, b, size, window, terms, half, false, sums);
-    // Neither NaN nor infinite.
-    if (!(sums.weighted - sums.weighted == 0.0)) pair_block(a, b, size, window, terms, half, true, sums);
+    unit = unit && needs_no_origins(window.reference_level, window.model_level);
+    if (unit) {
+      factors.follow(state);
+      read_pairs<UnitPairs>(a, b, size, block, clamped, sums);
+    } else {
+      read_pairs<GeneralPairs>(a, b, size, block, clamped, sums);
+    }
     const bool reference_rises = rises_above(sums.max_reference, state.reference_origin, half);
     const bool model_rises = rises_above(sums.max_model, state.model_origin, half);
     if (reference_rises || model_rises) {

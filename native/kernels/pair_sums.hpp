@@ -17,15 +17,14 @@ namespace covn {
 //   affinity  = sum u v
 //   weighted  = sum u^2 ((a - reference_origin) - (b - model_origin)), without the logits that make it infinite
 struct PairState {
-  float reference_origin, model_origin;
+  double reference_origin, model_origin;
   double reference, model, affinity, weighted;
   bool unsupported;  // some b is -inf where a is not
 };
 
 // Expresses the sums at other origins.
-inline void move_origins(PairState& s, float reference_origin, float model_origin, const RowParameters& half) {
-  const double reference = static_cast<double>(s.reference_origin) - reference_origin;
-  const double model = static_cast<double>(s.model_origin) - model_origin;
+inline void move_origins(PairState& s, double reference_origin, double model_origin, const RowParameters& half) {
+  const double reference = s.reference_origin - reference_origin, model = s.model_origin - model_origin;
   // An empty sum has no origin yet.
   const double u = s.reference > 0.0 ? std::exp(reference / half.temperature) : 1.0;
   const double v = s.model > 0.0 ? std::exp(model / half.temperature) : 1.0;
@@ -37,22 +36,49 @@ inline void move_origins(PairState& s, float reference_origin, float model_origi
   s.model_origin = model_origin;
 }
 
-// Terms of at least this share of the sum so far (2^-5), are formed in double: a float's relative error times
-// their log ratio would be seen in the KL.
-constexpr int kPreciseShare = -5;
-
-// The logit above which they are.
-inline float precise_above(float origin, double sum, const RowParameters& half) {
-  const int octave = sum >= 1.0 ? static_cast<int>(std::bit_cast<uint64_t>(sum) >> 52) - 1023 : 0;
-  return static_cast<float>(origin + (octave + kPreciseShare) * (0.5 * half.temperature * kLn2));
+// The logit whose term is a sum, rounded down to octaves; an empty sum's is its origin.
+inline float level_of(double origin, double sum, const RowParameters& half) {
+  const int octave = sum > 1.0 ? static_cast<int>(std::bit_cast<uint64_t>(sum) >> 52) - 1023 : 0;
+  return static_cast<float>(origin + octave * (0.5 * half.temperature * kLn2));
 }
+
+// Terms of this share of the sum so far, 2^-5, or more are formed in double: a float's relative error times their log
+// ratio would be seen in the KL. An empty sum's first term is 1.
+inline double precise_above(double sum) { return (sum > 1.0 ? sum : 1.0) / 32; }
 
 // Origins follow the largest logit when it lies this many octaves of u above: then no term leaves the float range.
 constexpr int kOriginOctaves = 20;
 
-inline bool rises_above(float max, float origin, const RowParameters& half) {
+inline bool rises_above(float max, double origin, const RowParameters& half) {
   return max < std::numeric_limits<float>::infinity() && max - origin > offset_of(kOriginOctaves, half);
 }
+
+// Rows of pairs whose levels lie in this range, and not farther apart than that, need no origins in float at
+// temperature 1: the terms are within its range, and the log ratios small enough.
+constexpr float kMinPairLevel = -40.0f, kMaxPairLevel = 70.0f, kMaxPairGap = 20.0f;
+
+inline bool needs_no_origins(float reference_level, float model_level) {
+  const float gap = reference_level - model_level;
+  return reference_level >= kMinPairLevel && reference_level <= kMaxPairLevel && model_level >= kMinPairLevel &&
+         model_level <= kMaxPairLevel && gap <= kMaxPairGap && -gap <= kMaxPairGap;
+}
+
+// From sums over e^a, e^b, e^((a + b)/2) and a - b to those at the origins: what to multiply by, and what to take from
+// a - b. For temperature 1.
+struct PairFactors {
+  double reference_origin = 0.0, model_origin = 0.0;
+  double reference = 1.0, model = 1.0, affinity = 1.0, difference = 0.0;
+
+  void follow(const PairState& s) {
+    if (reference_origin == s.reference_origin && model_origin == s.model_origin) return;
+    reference_origin = s.reference_origin;
+    model_origin = s.model_origin;
+    reference = std::exp(-reference_origin);
+    model = std::exp(-model_origin);
+    affinity = std::exp(-0.5 * (reference_origin + model_origin));
+    difference = reference_origin - model_origin;
+  }
+};
 
 // Nats: log p_reference(t) - log p_model(t) of a target, KL(reference || model), and squared Hellinger distance.
 struct PairResult {

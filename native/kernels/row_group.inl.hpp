@@ -128,9 +128,9 @@ void accumulate_groups(const T* const* rows, size_t count, size_t n, const float
       store64(batch.sum + start + i, sum);
       store64(batch.unit + start + i, unit ? sum : set64(0.0));
     }
-    for (size_t row = 0; row < group; row++) {
-      batch.weighted[start + row] = Weighted ? sums.weighted[row] : 0.0;
-      batch.greater[start + row] = Greater ? sums.greater[row] : 0;
+    for (size_t i = 0; i < F32::lanes; i++) {
+      batch.weighted[start + i] = Weighted ? sums.weighted[i] : 0.0;
+      batch.greater[start + i] = Greater ? sums.greater[i] : 0;
     }
     const F32 max = load(batch.max + start);
     if (!sums.nan && !any_greater(max, set(tried.highest)) && !any_greater(set(tried.lowest), max)) continue;

@@ -201,6 +201,7 @@ constexpr size_t kBatchRows = 64;
 // are written and finished as vectors; padded, since whole vectors are written.
 struct RowBatch {
   static constexpr size_t kSize = kBatchRows + kMaxLanes;
+  float target[kSize];  // the target's logit: the caller's, for finishing
   float max[kSize], origin[kSize], octave[kSize], magic[kSize], floor[kSize];
   float unit_max[kSize];  // 1 or 0
   double sum[kSize], unit[kSize], weighted[kSize];
@@ -240,9 +241,11 @@ struct RowBatch {
 // Made here, outside the target regions, where a compiler would make its constructor for the wrong processor.
 inline RowState empty_row() { return {}; }
 
-// What the outputs of rows are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, and the entropy.
+// What the outputs of rows are computed from, nats: log sum_j exp((x_j - max)/T) >= 0, the target's log-prob, and the
+// entropy.
 struct RowResults {
-  double log_sum[RowBatch::kSize], entropy[RowBatch::kSize];
+  double log_sum[RowBatch::kSize], token[RowBatch::kSize], entropy[RowBatch::kSize];
+  bool finite;  // every row; what is given for others means nothing
 };
 
 }  // namespace covn

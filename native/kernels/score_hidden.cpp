@@ -196,15 +196,16 @@ class HiddenJob final : public ScoreJob {
     RowResults results;
     for (size_t first = 0; first < block.count; first += kBatchRows) {
       const size_t count = std::min(kBatchRows, block.count - first);
-      for (size_t i = 0; i < count; i++) batch.set(i, total(block, first + i), parameters_);
+      for (size_t i = 0; i < count; i++) {
+        batch.set(i, total(block, first + i), parameters_);
+        batch.target[i] = block.target_logits[first + i];
+      }
       row_kernels_.finish[weighted_](batch, count, parameters_, results);
-      double tokens[kBatchRows];
-      token_log_probs(block.target_logits.data() + first, batch, results, count, scoring_.temperature, tokens);
       for (size_t i = 0; i < count; i++) {
         const size_t row = block.tokens[first + i].row;
         if (batch.sum[i] > 0.0) {
-          log_probs_[row] = tokens[i];
-          outputs_.write_row(row, tokens[i], batch, results, i);
+          log_probs_[row] = results.token[i];
+          outputs_.write_rows(row, i, 1, batch, results);
           continue;
         }
         const float found = batch.max[i];

@@ -51,11 +51,12 @@ class LogitsJob final : public ScoreJob {
     const size_t first_block = blocks_.first_block(chunk), end_block = blocks_.first_block(chunk + 1);
     const size_t first = blocks_.first_row(first_block), end = blocks_.end_row(end_block - 1);
     double tokens[kMaxChunkRows];
-    if (!score_rows(chunk, first, end, tokens)) return;
+    const bool whole =
+        vocab_ <= kGroupVocab ? score_short_rows(chunk, first, end, tokens) : score_rows(chunk, first, end, tokens);
+    if (!whole) return;
     for (size_t block = first_block; block < end_block; block++) {
-      double sum = 0.0;
-      for (size_t row = blocks_.first_row(block); row < blocks_.end_row(block); row++) sum += tokens[row - first];
-      blocks_.set(block, sum);
+      const size_t start = blocks_.first_row(block);
+      blocks_.set(block, sum_block(tokens + (start - first), blocks_.end_row(block) - start));
     }
   }
 
@@ -79,28 +80,29 @@ class LogitsJob final : public ScoreJob {
   };
 
   // The token log-probs of rows first .. end, 0 where not scored; false if that was cancelled.
-  bool score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
-    ScoredRow scored[kMaxChunkRows];
-    if (vocab_ <= kGroupVocab) {
-      for (size_t start = first; start < end; start += kBatchRows) {
-        if (cancelled()) return false;
-        const size_t stop = std::min(end, start + kBatchRows);
-        const size_t count = find_scored(chunk, first, start, stop, scored, tokens);
-        if (count > 0) score_batch(chunk, scored, count, count == stop - start, first, tokens);
-      }
-      return true;
+  bool score_short_rows(size_t chunk, size_t first, size_t end, double* tokens) {
+    ScoredRow scored[kBatchRows];
+    for (size_t start = first; start < end; start += kBatchRows) {
+      if (cancelled()) return false;
+      const size_t stop = std::min(end, start + kBatchRows);
+      const size_t count = find_scored(chunk, first, start, stop, scored, tokens);
+      score_batch(chunk, scored, count, count == stop - start ? count : 1, first, tokens);
     }
-    // Longer rows are taken in turn from as many parts of the range as the kernel reads at once.
+    return true;
+  }
+
+  // Longer rows are taken in turn from as many parts of the range as the kernel reads at once.
+  bool score_rows(size_t chunk, size_t first, size_t end, double* tokens) {
+    ScoredRow scored[kMaxChunkRows], batch[kBatchRows];
     const size_t count = find_scored(chunk, first, first, end, scored, tokens);
     const size_t length = (count + kRowStreams - 1) / kRowStreams, step = kBatchRows / kRowStreams;
     for (size_t start = 0; start < length; start += step) {
       if (cancelled()) return false;
-      ScoredRow batch[kBatchRows];
       size_t size = 0;
       for (size_t i = start; i < std::min(length, start + step); i++) {
         for (size_t at = i; at < count; at += length) batch[size++] = scored[at];
       }
-      score_batch(chunk, batch, size, false, first, tokens);
+      score_batch(chunk, batch, size, 1, first, tokens);
     }
     return true;
   }
@@ -126,41 +128,33 @@ class LogitsJob final : public ScoreJob {
     return count;
   }
 
-  // Scores count <= kBatchRows rows; `consecutive`: they follow one another.
-  void score_batch(size_t chunk, const ScoredRow* scored, size_t count, bool consecutive, size_t first,
-                   double* tokens) {
+  // Scores count <= kBatchRows rows, of which each `run` follow one another.
+  void score_batch(size_t chunk, const ScoredRow* scored, size_t count, size_t run, size_t first, double* tokens) {
     const T* rows[kBatchRows];
-    float logits[kBatchRows];
-    for (size_t i = 0; i < count; i++) {
-      rows[i] = row(first + scored[i].offset);
-      logits[i] = greater_ ? to_float(rows[i][scored[i].target]) : 0.0f;
-    }
-    std::fill(rows + count, rows + kBatchRows, nullptr);
-    std::fill(logits + count, logits + kBatchRows, 0.0f);
     RowBatch batch;
     RowResults results;
-    kernels_.accumulate[weighted_][greater_](rows, count, vocab_, logits, parameters_, batch);
+    for (size_t at = 0; at < count; at += run) {
+      const T* const base = row(first + scored[at].offset);
+      for (size_t i = 0; i < run; i++) rows[at + i] = base + i * vocab_;
+    }
+    const auto read_target_logits = [&] {
+      for (size_t i = 0; i < count; i++) batch.target[i] = to_float(rows[i][scored[i].target]);
+    };
+    if (greater_) read_target_logits();
+    kernels_.accumulate[weighted_][greater_](rows, count, vocab_, batch.target, parameters_, batch);
+    if (!greater_) read_target_logits();  // only now, when the rows are in the cache
     kernels_.finish[weighted_](batch, count, parameters_, results);
-    if (!greater_) {  // only now, when the rows are in the cache, unless the kernel needed them
-      for (size_t i = 0; i < count; i++) logits[i] = to_float(rows[i][scored[i].target]);
+    for (size_t at = 0; at < count; at += run) {
+      const size_t offset = scored[at].offset;
+      std::copy_n(results.token + at, run, tokens + offset);
+      outputs_.write_rows(first + offset, at, run, batch, results);
     }
-    double batch_tokens[kBatchRows];
-    double* const written = consecutive ? tokens + scored[0].offset : batch_tokens;
-    token_log_probs(logits, batch, results, count, scoring_.temperature, written);
-    int64_t not_finite = 0;
-    for (size_t i = 0; i < count; i++) not_finite += !(batch.sum[i] > 0.0);
-    if (consecutive && not_finite == 0) {
-      return outputs_.write_rows(first + scored[0].offset, count, written, batch, results);
-    }
+    if (results.finite) return;
     for (size_t i = 0; i < count; i++) {
-      const size_t offset = scored[i].offset, index = first + offset;
-      if (batch.sum[i] > 0.0) {
-        tokens[offset] = written[i];
-        outputs_.write_row(index, written[i], batch, results, i);
-      } else {
-        tokens[offset] = std::numeric_limits<double>::quiet_NaN();
-        if (Status status = non_finite(index); !status.ok()) fail(chunk, index, std::move(status));
-      }
+      if (batch.sum[i] > 0.0) continue;
+      const size_t index = first + scored[i].offset;
+      tokens[scored[i].offset] = std::numeric_limits<double>::quiet_NaN();
+      if (Status status = non_finite(index); !status.ok()) fail(chunk, index, std::move(status));
     }
   }
 
@@ -209,9 +203,10 @@ class LogitsJob final : public ScoreJob {
           RowBatch batch;
           RowResults results;
           batch.set(0, state, parameters_);
+          batch.target[0] = segments->target_logit;
           kernels_.finish[weighted_](batch, 1, parameters_, results);
-          token_log_probs(&segments->target_logit, batch, results, 1, scoring_.temperature, &token);
-          outputs_.write_row(index, token, batch, results, 0);
+          token = results.token[0];
+          outputs_.write_rows(index, 0, 1, batch, results);
         } else {
           if (Status status = non_finite(index); !status.ok()) return status;
           token = std::numeric_limits<double>::quiet_NaN();

@@ -11,9 +11,8 @@ Status sum_all(const T* values, size_t count, const std::vector<int64_t>& offset
   if (Status status = check_offsets(offsets, count); !status.ok()) return status;
   SumBlocks blocks(offsets, kMaxSumBlock, count);
   for (size_t block = 0; block < blocks.first_block(blocks.chunk_count()); block++) {
-    double sum = 0.0;
-    for (size_t row = blocks.first_row(block); row < blocks.end_row(block); row++) sum += values[row];
-    blocks.set(block, sum);
+    const size_t first = blocks.first_row(block);
+    blocks.set(block, sum_block(values + first, blocks.end_row(block) - first));
   }
   blocks.sum_responses(out);
   return {};

@@ -24,45 +24,29 @@ inline Status non_finite_row(const char* name, size_t row, const std::string& fo
                   "row " + std::to_string(row) + " of " + name, found);
 }
 
-// Token log-probs of a batch: (x_t - m)/T - log(s), never x_t/T - (m/T + log s), which loses the bits of log(s) when m
-// is large.
-inline void token_log_probs(const float* target_logits, const RowBatch& batch, const RowResults& results, size_t count,
-                            double temperature, double* tokens) {
-  const bool unit = temperature == 1.0;
-  for (size_t i = 0; i < count; i++) {
-    const double below = static_cast<double>(target_logits[i]) - batch.max[i];
-    tokens[i] = (unit ? below : below / temperature) - results.log_sum[i];
-  }
-}
-
 class TokenOutputs {
  public:
   explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
 
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 
-  // Writes a finite row from entry i of its batch.
-  void write_row(size_t row, double token, const RowBatch& batch, const RowResults& results, size_t i) const {
-    const double log_z = static_cast<double>(batch.max[i]) / scoring_.temperature + results.log_sum[i];
-    write(row, token, log_z, results.entropy[i], static_cast<int32_t>(batch.greater[i] + 1));
-  }
-
-  // The same for a batch of rows first .. first + count, output by output.
-  void write_rows(size_t first, size_t count, const double* tokens, const RowBatch& batch,
-                  const RowResults& results) const {
+  // Writes rows first .. first + count from entries `at` .. of their batch, output by output; what it writes of rows
+  // that are not finite is to be written again.
+  void write_rows(size_t first, size_t at, size_t count, const RowBatch& batch, const RowResults& results) const {
     if (scoring_.token) {
-      for (size_t i = 0; i < count; i++) scoring_.token[first + i] = static_cast<float>(tokens[i]);
+      for (size_t i = 0; i < count; i++) scoring_.token[first + i] = static_cast<float>(results.token[at + i]);
     }
     if (scoring_.log_z) {
       for (size_t i = 0; i < count; i++) {
-        scoring_.log_z[first + i] = static_cast<double>(batch.max[i]) / scoring_.temperature + results.log_sum[i];
+        scoring_.log_z[first + i] =
+            static_cast<double>(batch.max[at + i]) / scoring_.temperature + results.log_sum[at + i];
       }
     }
     if (scoring_.entropy) {
-      for (size_t i = 0; i < count; i++) scoring_.entropy[first + i] = static_cast<float>(results.entropy[i]);
+      for (size_t i = 0; i < count; i++) scoring_.entropy[first + i] = static_cast<float>(results.entropy[at + i]);
     }
     if (scoring_.rank) {
-      for (size_t i = 0; i < count; i++) scoring_.rank[first + i] = static_cast<int32_t>(batch.greater[i] + 1);
+      for (size_t i = 0; i < count; i++) scoring_.rank[first + i] = static_cast<int32_t>(batch.greater[at + i] + 1);
     }
   }
 

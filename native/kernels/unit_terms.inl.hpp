@@ -1,4 +1,4 @@
-// Terms of logits at temperature 1, for targets whose vectors hold a whole table of 32 powers: 7
+// Terms of logits at temperature 1, or their square roots, for targets whose vectors hold a whole table of 32 powers: 7
 // instructions a logit where the general formula takes 11. After kernels/exponential.inl.hpp.
 //
 // Everything here is of a target that has such terms, and says so by COVN_TARGET_UNIT_TERMS; for the others no row is a
@@ -18,21 +18,32 @@ constexpr float kUnitMagic = 393216.0f;  // 1.5 * 2^18: adding it to a small num
 constexpr float kUnitSteps = 32.0f;
 
 struct UnitTerms {
-  F32 rate, magic, shifted_magic, step;
+  F32 rate, magic, shifted_magic, step, constant;
   UnitPowers powers;  // divided by 2^octave of the place
 };
 
+// At temperature 2, that of square roots, s is twice as large and its square four times.
 COVN_INLINE UnitTerms unit_terms(int32_t octave, const RowParameters& p) {
-  return {set(p.rate / kUnitSteps), set(kUnitMagic), set(kUnitMagic + kSquareShift / kUnitSteps),
-          set(-p.step_high * kUnitSteps), unit_powers(octave)};
+  const float squared = p.unit_temperature ? 1.0f : 4.0f;
+  return {set(p.rate / kUnitSteps),
+          set(kUnitMagic),
+          set(kUnitMagic + kSquareShift / kUnitSteps),
+          set(-p.step_high * kUnitSteps),
+          set(squared * kSquareConstant),
+          unit_powers(octave)};
 }
 
-// The term of x times kSquareScale, for a place of origin 0.
+// The term of x times kSquareScale, or its root times 4 kSquareScale, for a place of origin 0.
 COVN_INLINE Term unit_term(F32 x, const UnitTerms& t) {
   const F32 shifted = fma(x, t.rate, t.magic);
   const F32 k = sub(shifted, t.shifted_magic);
   const F32 s = fma(k, t.step, x);
-  return {scale_by_power(unit_power(shifted, t.powers), k), fma(s, s, set(kSquareConstant))};
+  return {scale_by_power(unit_power(shifted, t.powers), k), fma(s, s, t.constant)};
+}
+
+// By how much ln(2)/32 is too large, as a share of it.
+COVN_INLINE double unit_step_excess(const RowParameters& p) {
+  return kUnitSteps * p.step_high / (p.temperature * kLn2) - 1.0;
 }
 
 // How much too small sums of such terms are, as a share of them, for rows of these largest logits: exp(x) comes
@@ -40,7 +51,7 @@ COVN_INLINE Term unit_term(F32 x, const UnitTerms& t) {
 // leaves a bias below 7e-9 nats a token.
 COVN_INLINE F64 unit_bias(F64 max, const RowParameters& p) {
   constexpr double kDistance = 1.5;
-  return mul(sub(max, set64(kDistance)), set64(kUnitSteps * p.step_high / kLn2 - 1.0));
+  return mul(sub(max, set64(kDistance)), set64(unit_step_excess(p)));
 }
 
 // The terms of the largest logits of rows start .. start + F32::lanes, of those that are unit rows there.

@@ -57,7 +57,8 @@ reference::Pair exact(const std::vector<T>& a, const std::vector<T>& b, size_t t
 struct Setting {
   size_t vocab;
   double deviation, offset, temperature;
-  bool alike;  // the model's logits near the reference's
+  bool alike;          // the model's logits near the reference's
+  double level = 0.0;  // of both
 };
 
 // Gives the largest error of a KL.
@@ -69,9 +70,9 @@ double check_random(const KernelTable& table, const Setting& s) {
   for (int row = 0; row < (s.vocab > 10000 ? 3 : 100); row++) {
     std::vector<T> a(s.vocab), b(s.vocab);
     for (size_t i = 0; i < s.vocab; i++) {
-      const double x = s.deviation * random.normal();
+      const double x = s.level + s.deviation * random.normal();
       a[i] = store<T>(x);
-      b[i] = store<T>(s.offset + (s.alike ? x + 0.5 * random.normal() : s.deviation * random.normal()));
+      b[i] = store<T>(s.offset + (s.alike ? x + 0.5 * random.normal() : s.level + s.deviation * random.normal()));
     }
     const size_t target = random.bits() % s.vocab;
     const PairResult got = score(table, a, b, target, s.temperature);
@@ -97,6 +98,10 @@ void check_type(const char* type) {
         if (deviation != 5.0) continue;
         for (double temperature : {0.6, 2.5}) check_random<T>(*table, {vocab, deviation, 0.0, temperature, false});
         check_random<T>(*table, {vocab, deviation, 1000.0, 1.0, false});
+        // Around the levels and their gap beyond which origins are needed.
+        for (double level : {-60.0, -38.0, 45.0, 68.0, 90.0})
+          check_random<T>(*table, {vocab, 1.0, 0.0, 1.0, true, level});
+        for (double gap : {-21.0, -19.0, 19.0, 21.0}) check_random<T>(*table, {vocab, 1.0, gap, 1.0, true});
       }
       std::printf("    %s %s, deviation %g: KL error at most %.1e\n", name.c_str(), type, deviation, worst);
     }
@@ -149,6 +154,29 @@ COVN_TEST(origins_follow_rising_logits) {
     for (float& x : b) x = x == -kInfinity ? -1e30f : x;
     const long double huge = exact(level, b, 0).kl;
     CHECK_AT_MOST(std::fabs(score(*table, level, b, 0).kl / huge - 1.0L), 1e-6);
+  }
+}
+
+// Masked tokens, common to both or not, among many others; in whole blocks and in none.
+COVN_TEST(masked_rows_agree_with_long_double) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {70, 5000, 40000}) {
+      for (size_t kept : {1, 3, 50}) {
+        Random random(vocab + kept);
+        std::vector<float> a(vocab), b(vocab);
+        for (size_t i = 0; i < vocab; i++) {
+          const bool masked = kept == 50 ? i < vocab / 2 : i % kept != kept / 2 || kept == 1;
+          a[i] = masked && i % 7 ? -kInfinity : static_cast<float>(4.0 * random.normal());
+          b[i] = masked && i % 14 ? -kInfinity : static_cast<float>(a[i] == -kInfinity ? 1.0 : a[i] + random.normal());
+          if (a[i] > -kInfinity && b[i] == -kInfinity) b[i] = -50.0f;
+        }
+        const PairResult got = score(*table, a, b, 0);
+        const reference::Pair want = exact(a, b, 0);
+        CHECK_AT_MOST(std::fabs(got.kl - want.kl), 1e-6);
+        CHECK_AT_MOST(std::fabs(got.hellinger - want.hellinger), 1e-6);
+        CHECK(std::isinf(score(*table, b, a, 0).kl) == std::isinf(exact(b, a, 0).kl));
+      }
+    }
   }
 }
 

@@ -30,15 +30,12 @@ Scored score(const KernelTable& table, const T* x, size_t vocab, float target, d
   static RowBatch batch;
   static RowResults results;
   table.rows<T>().accumulate[all][all](&x, 1, vocab, &target, parameters, batch);
+  batch.target[0] = target;
   table.rows<T>().finish[all](batch, 1, parameters, results);
+  CHECK(results.finite == (batch.sum[0] > 0.0));
   const double max = batch.max[0], log_sum = results.log_sum[0];
-  return {(target - max) / temperature - log_sum,
-          max / temperature + log_sum,
-          all ? results.entropy[0] : 0.0,
-          log_sum,
-          batch.sum[0],
-          batch.max[0],
-          all ? batch.greater[0] : 0};
+  return {results.token[0], max / temperature + log_sum, all ? results.entropy[0] : 0.0, log_sum, batch.sum[0],
+          batch.max[0],     all ? batch.greater[0] : 0};
 }
 
 template <class T>

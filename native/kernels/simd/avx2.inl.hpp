@@ -27,6 +27,7 @@ COVN_INLINE float reduce_max(F32 a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {_mm256_max_ps(bound.v, t.v)}; }
+COVN_INLINE F32 min_keeping_nan(F32 bound, F32 t) { return {_mm256_min_ps(bound.v, t.v)}; }
 
 constexpr int kTableBits = 3;
 constexpr size_t kExpDegree = 3;

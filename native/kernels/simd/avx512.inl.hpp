@@ -37,6 +37,7 @@ COVN_INLINE float reduce_max(F32 a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {_mm512_max_ps(bound.v, t.v)}; }
+COVN_INLINE F32 min_keeping_nan(F32 bound, F32 t) { return {_mm512_min_ps(bound.v, t.v)}; }
 
 #define COVN_TARGET_LOADS_PADDED 1
 COVN_INLINE F32 load_padded(const float* p, size_t n) {
@@ -87,22 +88,26 @@ COVN_INLINE F32 unit_power(F32 shifted, const UnitPowers& t) {
 // x 2^floor(exponent); 0 where that is a denormal and those are flushed.
 COVN_INLINE F32 scale_by_power(F32 x, F32 exponent) { return {_mm512_scalef_ps(x.v, exponent.v)}; }
 
-// The tree adds lanes eight apart, then four, two, one.
+// The tree adds lanes eight apart, then four, two, one. Half of what each merge needs is there already: a blend, which
+// more ports take than a shuffle, leaves it in place.
 template <class Merge>
 COVN_INLINE F32 merge_rows(const F32* v, Merge merge) {
+  // Lanes of a merge of a and b: those of a where a bit of the mask is not set.
+  const auto merged = [&](__m512 a, __m512 b, __mmask16 of_b, __m512i crossing) {
+    return merge(_mm512_mask_blend_ps(of_b, a, b), _mm512_permutex2var_ps(a, crossing, b));
+  };
+  const __m512i by4 = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
+  const __m512i by1 = _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
   __m512 w[8], z[4], u[2];
   for (int i = 0; i < 8; i++) {
-    const int row = i < 4 ? i : i + 4;
-    w[i] =
-        merge(_mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0x44), _mm512_shuffle_f32x4(v[row].v, v[row + 4].v, 0xee));
+    const __m512 a = v[i].v, b = v[i + 8].v;
+    w[i] = merge(_mm512_mask_blend_ps(0xff00, a, b), _mm512_shuffle_f32x4(a, b, 0x4e));
   }
-  for (int i = 0; i < 4; i++) {
-    z[i] = merge(_mm512_shuffle_f32x4(w[i], w[i + 4], 0x88), _mm512_shuffle_f32x4(w[i], w[i + 4], 0xdd));
-  }
+  for (int i = 0; i < 4; i++) z[i] = merged(w[i], w[i + 4], 0xf0f0, by4);
   for (int i = 0; i < 2; i++) {
-    u[i] = merge(_mm512_unpacklo_ps(z[2 * i], z[2 * i + 1]), _mm512_unpackhi_ps(z[2 * i], z[2 * i + 1]));
+    u[i] = merge(_mm512_mask_blend_ps(0xcccc, z[i], z[i + 2]), _mm512_shuffle_ps(z[i], z[i + 2], 0x4e));
   }
-  return {merge(_mm512_shuffle_ps(u[0], u[1], 0x44), _mm512_shuffle_ps(u[0], u[1], 0xee))};
+  return {merged(u[0], u[1], 0xaaaa, by1)};
 }
 struct MergeSums {
   COVN_MEMBER_INLINE __m512 operator()(__m512 a, __m512 b) const { return _mm512_add_ps(a, b); }
@@ -132,6 +137,14 @@ COVN_INLINE void widen(Packed p, BFloat16, F32& a, F32& b) {
 COVN_INLINE void widen(Packed p, Float16, F32& a, F32& b) {
   a = {_mm512_cvtph_ps(_mm512_castsi512_si256(p.v))};
   b = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(p.v, 1))};
+}
+// The next 64, in an order that is the format's.
+COVN_INLINE void load_in_any_order(F32* v, const float* p) {
+  for (size_t k = 0; k < 4; k++) v[k] = load(p + k * F32::lanes);
+}
+template <class T>
+COVN_INLINE void load_in_any_order(F32* v, const T* p) {
+  for (size_t k = 0; k < 4; k += 2) widen(load_packed(p + k * F32::lanes), T{}, v[k], v[k + 1]);
 }
 COVN_INLINE uint16_t reduce_min_unsigned(Packed p) {
   const __m256i sixteen = _mm256_min_epu16(_mm512_castsi512_si256(p.v), _mm512_extracti64x4_epi64(p.v, 1));

@@ -22,6 +22,7 @@ COVN_INLINE F32 fma(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) { return {vmaxnmq_f32(x.v, m.v)}; }
 COVN_INLINE float reduce_max(F32 a) { return vmaxvq_f32(a.v); }
 COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) { return {vmaxq_f32(bound.v, t.v)}; }
+COVN_INLINE F32 min_keeping_nan(F32 bound, F32 t) { return {vminq_f32(bound.v, t.v)}; }
 
 constexpr int kTableBits = 0;
 constexpr size_t kExpDegree = 6;

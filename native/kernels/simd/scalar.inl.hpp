@@ -56,6 +56,11 @@ COVN_INLINE F32 max_keeping_nan(F32 bound, F32 t) {
   for (size_t i = 0; i < F32::lanes; i++) t.v[i] = t.v[i] < bound.v[i] ? bound.v[i] : t.v[i];
   return t;
 }
+// min(bound, t) where a NaN in t stays.
+COVN_INLINE F32 min_keeping_nan(F32 bound, F32 t) {
+  for (size_t i = 0; i < F32::lanes; i++) t.v[i] = t.v[i] > bound.v[i] ? bound.v[i] : t.v[i];
+  return t;
+}
 
 // 2^(k/2^kTableBits) for a whole k in the low bits of the float's own representation, as adding kMagic leaves it. A
 // target looks the fraction up in what fits a register; kExpDegree is the degree of the polynomial for the rest.

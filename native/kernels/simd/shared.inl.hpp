@@ -25,3 +25,11 @@ COVN_INLINE uint64_t sum(U64 a) {
   for (uint64_t x : lane) total += x;
   return total;
 }
+
+// The next 4 F32::lanes numbers, in an order that is the format's.
+#if !defined(COVN_TARGET_UNIT_TERMS)
+template <class T>
+COVN_INLINE void load_in_any_order(F32* v, const T* p) {
+  for (size_t k = 0; k < 4; k++) v[k] = load(p + k * F32::lanes);
+}
+#endif
