@@ -14,7 +14,7 @@
 
 namespace covn {
 
-constexpr size_t kRowBlock = 4096;
+constexpr size_t kRowBlock = 8192;
 // Longer rows than kGroupVocab are read up to kRowStreams at once, shorter ones in groups of as many as a vector has
 // lanes.
 constexpr size_t kRowStreams = 4;
