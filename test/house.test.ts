@@ -124,7 +124,7 @@ describe('the tree', () => {
   test('kernel targets share no compiled code with the rest', () => {
     // A function compiled for AVX in a shared (weak) symbol could replace the portable copy at link time.
     const objects = path.join(root, 'build/Release/obj.target/covn/native/kernels/targets');
-    for (const target of ['avx2', 'avx512', 'avx512bf16']) {
+    for (const target of ['avx2', 'avx512', 'avx512bf16', 'avx512vbmi']) {
       const object = path.join(objects, `${target}.o`);
       if (process.platform !== 'linux' || process.arch !== 'x64' || !existsSync(object)) continue;
       const symbols = execFileSync('nm', ['-C', '--defined-only', object], { encoding: 'utf8' });

@@ -110,6 +110,15 @@ bool multiplies_bfloat16() {
 #endif
 }
 
+bool looks_up_bytes() {
+#if COVN_ARCH_X86
+  static const bool found = bit(cpuid(7, 0).ecx, 1);
+  return found;
+#else
+  return false;
+#endif
+}
+
 Target best_target() {
   Target best = Target::scalar;
   for (Target target : kTargets) {

@@ -23,6 +23,8 @@ TargetSupport target_support(Target target);
 
 // Whether an available avx512 target may use AVX512_BF16.
 bool multiplies_bfloat16();
+// The same of AVX512_VBMI.
+bool looks_up_bytes();
 
 // The best available target.
 Target best_target();

@@ -16,6 +16,9 @@ extern const KernelTable kTable;
 namespace avx512bf16 {
 extern const HiddenKernels kTable;
 }
+namespace avx512vbmi {
+extern const CountPairsOnLadder kCountPairsOnLadder;
+}
 #elif COVN_ARCH_ARM64
 namespace neon {
 extern const KernelTable kTable;
@@ -39,6 +42,13 @@ const HiddenKernels& hidden_kernels_for(Target target, DType dtype) {
   if (target == Target::avx512 && dtype == DType::bf16 && multiplies_bfloat16()) return avx512bf16::kTable;
 #endif
   return kernels_for(target).hidden[static_cast<size_t>(dtype)];
+}
+
+CountPairsOnLadder count_pairs_on_ladder_for(Target target) {
+#if COVN_ARCH_X86
+  if (target == Target::avx512 && looks_up_bytes()) return avx512vbmi::kCountPairsOnLadder;
+#endif
+  return kernels_for(target).count_pairs_on_ladder;
 }
 
 }  // namespace covn

@@ -31,7 +31,6 @@ struct Ladder {
   static constexpr double kCellShift = 0x1.8p52 + kCells / 2;
 
   const double* thresholds() const { return bounds + kSteps; }
-  bool has_zero() const { return bounds[kSteps] == 0.0; }
 };
 
 // Thresholds that are counted together: with `ladder`, or, where they are few, each by its own comparisons.

@@ -34,8 +34,8 @@ constexpr size_t kByteRun = 17 * kNibbleVectors * F64::lanes;
 
 // Adds to counts[r] the differences of rank r < 16 among n <= kByteRun, and with `zero` counts those at most 0. Lanes
 // beyond n hold NaN, of the middle rank.
-template <bool zero>
-inline void count_ranks(const LadderRank& rank, const double* a, const double* b, size_t n, uint64_t* counts,
+template <bool zero, class Rank>
+inline void count_ranks(const Rank& rank, const double* a, const double* b, size_t n, uint64_t* counts,
                         AtLeastCounter& at_most_zero) {
   const U64 low_nibbles = set_u64(0x0f0f0f0f0f0f0f0fu), low_bytes = set_u64(0x00ff00ff00ff00ffu);
   U64 even = set_u64(0), odd = set_u64(0);
@@ -66,10 +66,10 @@ inline void count_ranks(const LadderRank& rank, const double* a, const double* b
 }
 
 // The thresholds of a ladder, all at once: a histogram of how many of its bounds the differences reach.
-template <bool zero>
+template <class Rank, bool zero>
 inline void count_pairs_by_rank(const double* a, const double* b, size_t n, const Ladder& ladder, uint64_t* forward,
                                 uint64_t* backward) {
-  const LadderRank rank(ladder);
+  const Rank rank(ladder);
   uint64_t counts[16] = {};
   AtLeastCounter at_most_zero;
   for (size_t i = 0; i < n; i += kByteRun) {
@@ -88,12 +88,13 @@ inline void count_pairs_by_rank(const double* a, const double* b, size_t n, cons
   }
 }
 
+template <class Rank>
 inline void count_pairs_on_ladder(const double* a, const double* b, size_t n, const Ladder& ladder, uint64_t* forward,
                                   uint64_t* backward) {
   if (ladder.bounds[Ladder::kSteps] == 0.0) {
-    count_pairs_by_rank<true>(a, b, n, ladder, forward, backward);
+    count_pairs_by_rank<Rank, true>(a, b, n, ladder, forward, backward);
   } else {
-    count_pairs_by_rank<false>(a, b, n, ladder, forward, backward);
+    count_pairs_by_rank<Rank, false>(a, b, n, ladder, forward, backward);
   }
 }
 

@@ -120,6 +120,9 @@ inline const RowKernels<BFloat16>& KernelTable::rows<BFloat16>() const {
 // The table of a target that target_support() calls available.
 const KernelTable& kernels_for(Target target);
 
+// The target's way of counting on a ladder, or a better one that the processor has.
+CountPairsOnLadder count_pairs_on_ladder_for(Target target);
+
 // The target's kernels for hidden states of a storage format: those that multiply pairs of bfloat16s where the
 // processor can.
 const HiddenKernels& hidden_kernels_for(Target target, DType dtype);

@@ -41,6 +41,7 @@ class PairwiseCounts final : public PairwiseJob {
   PairwiseCounts(LogProbMatrix log_probs, const std::vector<double>& thresholds, Target target)
       : log_probs_(log_probs),
         table_(kernels_for(target)),
+        count_pairs_on_ladder_(count_pairs_on_ladder_for(target)),
         thresholds_(thresholds),
         ascending_(distinct(thresholds)),
         groups_(group_thresholds(ascending_)),
@@ -113,12 +114,18 @@ class PairwiseCounts final : public PairwiseJob {
     const double* a = log_probs_.row(j) + begin;
     const double* b = log_probs_.row(i) + begin;
     uint64_t* backward = forward + ascending_.size();
+    if (i == j) {  // a model exceeds itself by no threshold above 0
+      if (!ascending_.empty() && ascending_.front() == 0.0) {
+        table_.count_pairs(a, b, n, ascending_.data(), 1, forward, backward);
+      }
+      return;
+    }
     for (const ThresholdGroup& group : groups_) {
       const size_t k = group.first;
       if (!group.use_ladder) {
         table_.count_pairs(a, b, n, &ascending_[k], group.count, forward + k, backward + k);
-      } else if (i != j || group.ladder.has_zero()) {  // a model exceeds itself by no threshold above 0
-        table_.count_pairs_on_ladder(a, b, n, group.ladder, forward + k, backward + k);
+      } else {
+        count_pairs_on_ladder_(a, b, n, group.ladder, forward + k, backward + k);
       }
     }
   }
@@ -136,6 +143,7 @@ class PairwiseCounts final : public PairwiseJob {
 
   const LogProbMatrix log_probs_;
   const KernelTable& table_;
+  const CountPairsOnLadder count_pairs_on_ladder_;
   const std::vector<double> thresholds_;
   const std::vector<double> ascending_;
   const std::vector<ThresholdGroup> groups_;

@@ -92,8 +92,34 @@ COVN_TEST(groups_hold_every_threshold_once) {
   CHECK(group_thresholds(usual).size() == 1 && group_thresholds(usual)[0].use_ladder);
 }
 
-COVN_TEST(pair_kernels_count_exactly) {
+namespace {
+
+// A table's counting, and what its target may use in place of it.
+struct Counting {
+  std::string name;
+  CountPairs plainly;
+  CountPairsOnLadder on_ladder;
+};
+
+std::vector<Counting> countings() {
+  std::vector<Counting> found;
   for (const auto& [name, table] : runnable_tables()) {
+    found.push_back({name, table->count_pairs, table->count_pairs_on_ladder});
+  }
+  for (Target target : kTargets) {
+    if (!target_support(target).available) continue;
+    const KernelTable& table = kernels_for(target);
+    const CountPairsOnLadder best = count_pairs_on_ladder_for(target);
+    const std::string name = std::string(target_name(target)) + " (best)";
+    if (best != table.count_pairs_on_ladder) found.push_back({name, table.count_pairs, best});
+  }
+  return found;
+}
+
+}  // namespace
+
+COVN_TEST(pair_kernels_count_exactly) {
+  for (const auto& [name, count_plainly, count_on_ladder] : countings()) {
     uint64_t seed = 0;
     for (const std::vector<double>& thresholds : threshold_lists()) {
       // Around a vector, the 15 vectors of four-bit counters and the 255 of eight-bit ones.
@@ -112,9 +138,9 @@ COVN_TEST(pair_kernels_count_exactly) {
           uint64_t* const f = &forward[group.first];
           uint64_t* const w = &backward[group.first];
           if (group.use_ladder) {
-            table->count_pairs_on_ladder(a.data(), b.data(), n, group.ladder, f, w);
+            count_on_ladder(a.data(), b.data(), n, group.ladder, f, w);
           } else {
-            table->count_pairs(a.data(), b.data(), n, &thresholds[group.first], group.count, f, w);
+            count_plainly(a.data(), b.data(), n, &thresholds[group.first], group.count, f, w);
           }
         }
         if (forward != want_forward || backward != want_backward) {
@@ -155,11 +181,11 @@ COVN_TEST(every_counter_can_be_full) {
     for (int k = 0; k < 8; k++) thresholds.push_back(least + 0.5 * k);
     const std::vector<ThresholdGroup> groups = group_thresholds(thresholds);
     CHECK(groups.size() == 1 && groups[0].use_ladder);
-    for (const auto& [name, table] : runnable_tables()) {
+    for (const auto& [name, count_plainly, count_on_ladder] : countings()) {
       for (int step = -9; step <= 9; step++) {  // all differences of one rank
         const std::vector<double> a(9000, 0.5 * step), b(9000, 0.0);
         std::vector<uint64_t> forward(8), backward(8);
-        table->count_pairs_on_ladder(a.data(), b.data(), a.size(), groups[0].ladder, forward.data(), backward.data());
+        count_on_ladder(a.data(), b.data(), a.size(), groups[0].ladder, forward.data(), backward.data());
         for (size_t k = 0; k < 8; k++) {
           CHECK(forward[k] == (0.5 * step >= thresholds[k] ? 9000u : 0u));
           CHECK(backward[k] == (-0.5 * step >= thresholds[k] ? 9000u : 0u));

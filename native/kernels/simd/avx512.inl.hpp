@@ -93,7 +93,7 @@ COVN_INLINE F32 scale_by_power(F32 x, F32 exponent) { return {_mm512_scalef_ps(x
 template <class Merge>
 COVN_INLINE F32 merge_rows(const F32* v, Merge merge) {
   // Lanes of a merge of a and b: those of a where a bit of the mask is not set.
-  const auto merged = [&](__m512 a, __m512 b, __mmask16 of_b, __m512i crossing) {
+  const auto merged = [&](__m512 a, __m512 b, uint16_t of_b, __m512i crossing) {
     return merge(_mm512_mask_blend_ps(of_b, a, b), _mm512_permutex2var_ps(a, crossing, b));
   };
   const __m512i by4 = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
@@ -241,32 +241,42 @@ COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
   return {_mm512_mask_add_epi64(n.v, _mm512_cmp_pd_mask(x.v, bound.v, _CMP_GE_OQ), n.v, _mm512_set1_epi64(1))};
 }
 
-struct LadderRank {
+// Ladder::below of the cells in the low six bits of each lane: the lowest bits of each lane, the rest 0.
+struct WordTable {
+  __m512i low, high;
+  COVN_MEMBER_INLINE explicit WordTable(const uint16_t* below)
+      : low(_mm512_loadu_si512(below)), high(_mm512_loadu_si512(below + 32)) {}
+  COVN_MEMBER_INLINE __m512i of(__m512i cells) const {
+    return _mm512_maskz_permutex2var_epi16(0x11111111u, low, cells, high);
+  }
+};
+
+template <class BelowTable>
+struct RankOnLadder {
   __m512d limit, negative_limit, scale, cell_shift, low_bounds, high_bounds;
-  __m512i low_below, high_below, low_ones, high_ones;
-  COVN_MEMBER_INLINE explicit LadderRank(const Ladder& ladder)
+  BelowTable below_table;
+  __m512i low_ones, high_ones;
+  COVN_MEMBER_INLINE explicit RankOnLadder(const Ladder& ladder)
       : limit(_mm512_set1_pd(ladder.limit)),
         negative_limit(_mm512_set1_pd(-ladder.limit)),
         scale(_mm512_set1_pd(ladder.scale)),
         cell_shift(_mm512_set1_pd(Ladder::kCellShift)),
         low_bounds(_mm512_loadu_pd(ladder.bounds)),
         high_bounds(_mm512_loadu_pd(ladder.bounds + 8)),
-        low_below(_mm512_loadu_si512(ladder.below)),
-        high_below(_mm512_loadu_si512(ladder.below + 32)),
+        below_table(ladder.below),
         low_ones(_mm512_set_epi64(1 << 28, 1 << 24, 1 << 20, 1 << 16, 1 << 12, 1 << 8, 1 << 4, 1)),
         high_ones(_mm512_slli_epi64(low_ones, 32)) {}
   COVN_MEMBER_INLINE U64 one_at(F64 difference) const {
     // The instructions return their second operand when either is NaN, and a NaN's low bits, cell 0, come through.
     const __m512d clamped = _mm512_max_pd(negative_limit, _mm512_min_pd(limit, difference.v));
-    const __m512i cell = _mm512_castpd_si512(_mm512_fmadd_pd(clamped, scale, cell_shift));
-    // The lowest 16 bits of each lane, the rest 0.
-    const __m512i below = _mm512_maskz_permutex2var_epi16(0x11111111u, low_below, cell, high_below);
+    const __m512i below = below_table.of(_mm512_castpd_si512(_mm512_fmadd_pd(clamped, scale, cell_shift)));
     const __m512d bound = _mm512_permutex2var_pd(low_bounds, below, high_bounds);
     const auto reached = _mm512_cmp_pd_mask(difference.v, bound, _CMP_GE_OQ);
     const __m512i one = _mm512_permutex2var_epi64(low_ones, below, high_ones);
     return {_mm512_mask_slli_epi64(one, reached, one, 4)};
   }
 };
+using LadderRank = RankOnLadder<WordTable>;
 // Matrix products: 24 sums, two vectors of rows and a weight fit 32 registers.
 constexpr size_t kStepWeights = 12, kStepVectors = 2;
 COVN_INLINE void store64(float* p, F64 a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }

@@ -14,7 +14,7 @@ const KernelTable kTable = {
     kRows<BFloat16>,
     {accumulate_pair<float>, accumulate_pair<Float16>, accumulate_pair<BFloat16>},
     count_pairs,
-    count_pairs_on_ladder,
+    count_pairs_on_ladder<LadderRank>,
     count_below_infinity,
     draw_units,
     count_replicates,
