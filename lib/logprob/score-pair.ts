@@ -78,7 +78,8 @@ export class PairScores {
  * Hellinger distances, summed over responses.
  *
  * A token's KL, squared Hellinger distance and log ratio are within 1e-6 of exact arithmetic for logits of standard
- * deviation up to 5 and 2e-6 up to 30; equal logits give 0 exactly. The result has the same bits for any number of
+ * deviation up to 5 and 2e-6 up to 30; equal logits give 0 exactly. Errors of terms average out; in a row of two or three
+ * values that repeat they cannot, and the KL may be off by their differences times 1e-6. The result has the same bits for any number of
  * threads and any split of the batch. Runs off the event loop on covn's own threads.
  *
  * @throws TypeError (ERR_COVN_DTYPE), RangeError (ERR_COVN_SHAPE, ERR_COVN_RANGE), CovnError (ERR_COVN_NON_FINITE, naming

@@ -109,14 +109,19 @@ struct GeneralPairs {
 template <bool Clamped>
 struct UnitPairs {
   UnitTerms terms;
+  F32 gap;
 
-  COVN_MEMBER_INLINE UnitPairs(const PairWindow&, const Terms&, const RowParameters& half)
-      : terms(unit_terms(0, half)) {}
+  COVN_MEMBER_INLINE UnitPairs(const PairWindow& w, const Terms&, const RowParameters& half)
+      : terms(unit_terms(0, half)), gap(set(gap_of(w))) {}
+  // What is common to the differences: the smaller those are, the less their weights' errors show.
+  COVN_MEMBER_INLINE static float gap_of(const PairWindow& w) {
+    return static_cast<float>(w.reference_origin - w.model_origin);
+  }
   COVN_MEMBER_INLINE PairTerms of(F32 a, F32 b) const {
     const F32 floor = set(-200.0f);  // its term is 0
     const F32 x = Clamped ? max_keeping_nan(floor, a) : a, y = Clamped ? max_keeping_nan(floor, b) : b;
     return {product(unit_term(x, terms)), product(unit_term(y, terms)),
-            sub(x, Clamped ? max_keeping_nan(set(kLowestFloat), b) : b)};
+            sub(sub(x, Clamped ? max_keeping_nan(set(kLowestFloat), b) : b), gap)};
   }
   // Sums of squares are too small by a share that grows with the logits (unit_step_excess): those that matter, of those
   // done in float, lie some nats below the sum's level.
@@ -129,6 +134,7 @@ struct UnitPairs {
     factors.reference *= (1.0 + reference) / kScale;
     factors.model *= (1.0 + model) / kScale;
     factors.affinity *= (1.0 + 0.5 * (reference + model)) / kScale;
+    factors.difference -= gap_of(w);
     return factors;
   }
 };
@@ -216,7 +222,7 @@ struct PairLimits {
 
 // Steps whose sums of each lane are added in float before those are widened: the largest terms are not among them, and
 // sums of four, one after the other, lose little.
-constexpr size_t kPairRun = 16;
+constexpr size_t kPairRun = 8;
 
 // The steps of a block that hold large terms, read vector by vector, and its rest. Not part of the loop over the
 // others, whose registers it would take.
@@ -314,7 +320,11 @@ COVN_NOINLINE void precise_block(const T* a, const T* b, size_t n, const PairBlo
   add_precise(precise, sums);
 }
 
-COVN_INLINE bool is_finite(double x) { return x - x == 0.0; }
+COVN_INLINE bool are_finite(const PairBlockSums& sums) {
+  // Differences of what is not finite are NaN. A model's logit far below all others may spoil its terms alone.
+  return sums.reference - sums.reference == 0.0 && sums.model - sums.model == 0.0 &&
+         sums.affinity - sums.affinity == 0.0 && sums.weighted - sums.weighted == 0.0;
+}
 
 // `clamped`: whether -inf is to be expected; found out if not known.
 template <template <bool> class Formula, class T>
@@ -322,11 +332,11 @@ COVN_INLINE void read_pairs(const T* a, const T* b, size_t n, const PairBlock& b
                             PairBlockSums& sums) {
   if (!clamped) {
     pair_block<Formula, false>(a, b, n, block, sums);
-    if (is_finite(sums.weighted)) return;
+    if (are_finite(sums)) return;
     clamped = true;
   }
   pair_block<Formula, true>(a, b, n, block, sums);
-  if (!is_finite(sums.weighted)) precise_block(a, b, n, block, sums);
+  if (!are_finite(sums)) precise_block(a, b, n, block, sums);
 }
 
 // The origin of a sum that is empty so far: the block's largest logit. False where that is not finite.
@@ -346,7 +356,7 @@ void accumulate_pair(const T* reference, const T* model, size_t n, const RowPara
   state.reference = state.model = state.affinity = state.weighted = 0.0;
   state.unsupported = false;
   bool unit = kHasUnitTerms && half.temperature == 2.0, clamped = false;
-  PairFactors factors;
+  PairFactors factors = no_factors();
   for (size_t start = 0; start < n;) {
     const T *a = reference + start, *b = model + start;
     const size_t next = start < kFirstPairBlock ? kFirstPairBlock : start < kMaxPairBlock ? start : kMaxPairBlock;

@@ -54,8 +54,8 @@ inline bool rises_above(float max, double origin, const RowParameters& half) {
 }
 
 // Rows of pairs whose levels lie in this range, and not farther apart than that, need no origins in float at
-// temperature 1: the terms are within its range, and the log ratios small enough.
-constexpr float kMinPairLevel = -40.0f, kMaxPairLevel = 70.0f, kMaxPairGap = 20.0f;
+// temperature 1: the terms are within its range, and differences of logits round little.
+constexpr float kMinPairLevel = -40.0f, kMaxPairLevel = 70.0f, kMaxPairGap = 8.0f;
 
 inline bool needs_no_origins(float reference_level, float model_level) {
   const float gap = reference_level - model_level;
@@ -79,6 +79,9 @@ struct PairFactors {
     difference = reference_origin - model_origin;
   }
 };
+
+// Made here, as empty_row() is.
+inline PairFactors no_factors() { return {}; }
 
 // Nats: log p_reference(t) - log p_model(t) of a target, KL(reference || model), and squared Hellinger distance.
 struct PairResult {

@@ -123,6 +123,65 @@ COVN_TEST(f32_agrees_with_long_double) { check_type<float>("f32"); }
 COVN_TEST(f16_agrees_with_long_double) { check_type<Float16>("f16"); }
 COVN_TEST(bf16_agrees_with_long_double) { check_type<BFloat16>("bf16"); }
 
+namespace {
+
+template <class T>
+void check_equal_rows(const KernelTable& table, size_t vocab) {
+  for (uint64_t seed = 0; seed < 100; seed++) {
+    Random random(seed);
+    std::vector<T> a(vocab);
+    for (T& x : a) x = store<T>(5.0 * random.normal());
+    const PairResult got = score(table, a, a, 0);
+    CHECK(got.kl == 0.0 && got.hellinger == 0.0 && got.log_ratio == 0.0);
+  }
+}
+
+}  // namespace
+
+COVN_TEST(equal_rows_of_every_format_are_at_distance_0_exactly) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {50, 500}) {
+      check_equal_rows<float>(*table, vocab);
+      check_equal_rows<Float16>(*table, vocab);
+      check_equal_rows<BFloat16>(*table, vocab);
+    }
+  }
+}
+
+// Where all terms of a row round alike, errors do not average out.
+COVN_TEST(constant_rows_agree_with_long_double) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (double gap : {0.1, 3.3, 6.18758142491, 7.9, 19.372811579765}) {
+      for (double level : {-2.433697435009839, 0.5207990516872261, 17.3}) {
+        std::vector<float> a(50000, static_cast<float>(level)), b(50000, static_cast<float>(level + gap));
+        const PairResult got = score(*table, a, b, 0), back = score(*table, b, a, 0);
+        for (const PairResult& result : {got, back}) {
+          CHECK_AT_MOST(result.kl, 1e-6);
+          CHECK_AT_MOST(std::fabs(result.log_ratio), 1e-6);
+          CHECK_AT_MOST(result.hellinger, 1e-6);
+        }
+      }
+    }
+  }
+}
+
+// Finite, but so low that they may stand for a masked token.
+COVN_TEST(very_low_logits_of_the_model_count) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (float low : {-1e4f, -1e10f, -1e26f, -1e27f, -1e30f, -3.4028235e38f}) {
+      std::vector<float> a(4000, 0.0f), b(4000, 0.1f);
+      a[1999] = b[1999] = 8.0f;
+      a[300] = -5.0f;
+      b[300] = low;
+      const PairResult got = score(*table, a, b, 5);
+      const reference::Pair want = exact(a, b, 5);
+      CHECK_AT_MOST(std::fabs(got.kl - want.kl), 1e-6L + 2e-6L * want.kl);
+      CHECK_AT_MOST(std::fabs(got.hellinger - want.hellinger), 1e-6);
+      CHECK_AT_MOST(std::fabs(got.log_ratio - want.log_ratio), 1e-6);
+    }
+  }
+}
+
 COVN_TEST(equal_logits_are_at_distance_0_exactly) {
   for (const auto& [name, table] : runnable_tables()) {
     for (size_t vocab : {1, 2, 33, 1000, 5001}) {

@@ -237,8 +237,8 @@ void check_steep_rows(double steps) {
       std::vector<T> x(5 * kRowBlock + 77);
       std::vector<float> wide(x.size());
       for (size_t i = 0; i < x.size(); i++) {
-        x[i] = store<T>(
-            static_cast<float>(sign * steps * static_cast<double>(i / 1500) + 0.01 * static_cast<double>(i % 100)));
+        x[i] = store<T>(static_cast<float>(sign * steps * static_cast<double>(i / (kRowBlock / 8 * 3)) +
+                                           0.01 * static_cast<double>(i % 100)));
         wide[i] = to_float(x[i]);
       }
       for (double temperature : {1.0, 0.3}) {

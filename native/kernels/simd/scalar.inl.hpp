@@ -33,12 +33,14 @@ COVN_INLINE F32 mul(F32 a, F32 b) {
   return a;
 }
 // a * b + c with one rounding of the product's sum to double and one to float: without a fused instruction, libm's
-// fmaf is a slow call, and the second rounding is far below what the callers need.
+// fmaf is a slow call, and the second rounding is far below what the callers need. Into a vector of its own: where the
+// first argument is reused, GCC 12 vectorises u * u and u * v, of equal u and v, with different results.
 COVN_INLINE F32 fma(F32 a, F32 b, F32 c) {
+  F32 r;
   for (size_t i = 0; i < F32::lanes; i++) {
-    a.v[i] = static_cast<float>(static_cast<double>(a.v[i]) * b.v[i] + c.v[i]);
+    r.v[i] = static_cast<float>(static_cast<double>(a.v[i]) * b.v[i] + c.v[i]);
   }
-  return a;
+  return r;
 }
 // max(x, m) where a NaN in x is passed over.
 COVN_INLINE F32 max_ignoring_nan(F32 x, F32 m) {
