@@ -179,7 +179,7 @@ struct WidePairs {
 // What a block adds to its row.
 struct PairBlockSums {
   double reference, model, affinity, weighted;
-  float max_reference, max_model;  // of the steps done in double
+  float max_reference, max_model;  // of the vectors done in double
   bool unsupported;
 };
 
