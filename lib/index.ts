@@ -41,7 +41,17 @@ export {
   type TokensInput,
 } from './logprob/index.ts';
 export { type MachineLimits, type MachineOptions, machineLimits } from './machine/index.ts';
+export {
+  type ModelOptions,
+  type Responses,
+  type SampledResponses,
+  type SampleRequest,
+  type SequenceModel,
+  type TabularInput,
+  TabularModel,
+} from './model/index.ts';
 export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';
+export { type SampleFilter, type SampleInput, type SampleOptions, type Samples, sampleLogits } from './sample/index.ts';
 export {
   type PairwiseInput,
   pairwiseCoverage,

@@ -18,7 +18,7 @@ const listed = [...variables.covn_core_sources!, ...variables.covn_binding_sourc
 
 describe('the two builds', () => {
   test('sources.json lists every source of the addon, and each is there', () => {
-    const present = ['core', 'kernels', 'binding'].flatMap((folder) => files(`native/${folder}`, /\.cpp$/));
+    const present = ['core', 'kernels', 'model', 'binding'].flatMap((folder) => files(`native/${folder}`, /\.cpp$/));
     expect([...listed].sort()).toEqual(present.sort());
   });
 
@@ -26,7 +26,7 @@ describe('the two builds', () => {
     const gyp = read('binding.gyp');
     const cmake = read('CMakeLists.txt');
     for (const build of [gyp, cmake]) {
-      expect(build).not.toMatch(/native\/(core|kernels|binding)\/\w/);
+      expect(build).not.toMatch(/native\/(core|kernels|model|binding)\/\w/);
       expect(build).not.toMatch(/NAPI_VERSION=|CMAKE_CXX_STANDARD|CXX_STANDARD|ffast-math|ffp-contract|-march/);
       for (const list of [
         'covn_core_sources',
@@ -74,7 +74,9 @@ describe('imports go one way', () => {
     const order = [
       ['errors', 'validate'],
       ['estimate', 'native'],
-      ['logprob', 'coverage', 'tournament', 'best-of-n', 'machine'],
+      ['logprob', 'coverage', 'machine'],
+      ['sample', 'model'],
+      ['best-of-n', 'tournament'],
       ['io'],
       ['index'],
       ['cli'],
@@ -92,8 +94,8 @@ describe('imports go one way', () => {
   });
 
   test('in native', () => {
-    const order = [['include', 'core'], ['kernels'], ['binding']];
-    const edges = ['include', 'core', 'kernels', 'binding'].flatMap((folder) =>
+    const order = [['include', 'core'], ['kernels'], ['model'], ['binding']];
+    const edges = ['include', 'core', 'kernels', 'model', 'binding'].flatMap((folder) =>
       files(`native/${folder}`, /\.[ch]pp$/).flatMap((file) =>
         [...read(file).matchAll(/#include "([^"]+)"/g)].map(([, to]): [string, string] => [
           file,

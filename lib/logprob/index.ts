@@ -13,6 +13,7 @@ export type {
   Scores,
   TokensInput,
 } from './request.ts';
+export { checkLogits } from './request.ts';
 export { scoreHidden, scoreHiddenSync } from './score-hidden.ts';
 export { scoreLogits, scoreLogitsSync, sumTokens } from './score-logits.ts';
 export { PairScores, scorePair, type TokenPairScores } from './score-pair.ts';

@@ -160,6 +160,16 @@ function checkShape(array: LogitsArray, name: string, rows: number, columns: num
   }
 }
 
+/** Logits whose storage and shape are sound, however many rows they are. */
+export function checkLogits(logits: LogitsArray, dtype: LogitsDtype | undefined, vocab: number) {
+  const storage = checkDtype(logits, 'logits', dtype);
+  checkInteger(vocab, 'vocab', 1, maxVocab);
+  if (logits.length % vocab !== 0) {
+    throw shapeError(`a multiple of ${vocab} (vocab) elements`, 'logits', `${logits.length}`);
+  }
+  return { rows: logits.length / vocab, dtype: storage, vocab };
+}
+
 /** How often `by` elements lie in the array: a whole number, at least 1. */
 function divide(array: LogitsArray, name: string, by: number, what: string): number {
   if (array.length === 0 || array.length % by !== 0) {

@@ -23,6 +23,9 @@ export interface TargetInfo {
   readonly reason: string;
 }
 
+/** A model that the addon keeps. */
+export type NativeModel = object & { readonly __native: never };
+
 /** The addon's exports (native/binding). */
 export interface Addon {
   targets(): TargetInfo[];
@@ -37,6 +40,11 @@ export interface Addon {
   sumTokens(request: object): NativeStatus | null;
   pairwiseCounts: StartJob;
   tournament: StartJob;
+  sampleLogits: StartJob;
+  makeTabularModel(request: object): NativeModel | NativeStatus;
+  scoreTabular: StartJob;
+  sampleTabular: StartJob;
+  bestOfN: StartJob;
   readMemory: StartJob;
   multiplyAdd: StartJob;
 }

@@ -1,6 +1,6 @@
 /** The way into the native layer. */
 
-export { addon, addonPath, type NativeStatus, type StartJob } from './addon.ts';
+export { addon, addonPath, type NativeModel, type NativeStatus, type StartJob } from './addon.ts';
 export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.ts';
 export {
   checkJobOptions,
@@ -11,6 +11,7 @@ export {
   privateCopy,
   returning,
   runJob,
+  seedWords,
   takeInput,
   throwStatus,
 } from './job.ts';

@@ -27,6 +27,12 @@ export type Ownership = 'copy' | 'transfer' | 'borrow';
 
 type Numeric = Float32Array | Float64Array | Uint16Array;
 
+/** A seed as the addon reads it: the low and the high word. */
+export function seedWords(seed: unknown): Uint32Array {
+  const whole = checkInteger(seed, 'seed', 0);
+  return Uint32Array.of(whole % 2 ** 32, Math.floor(whole / 2 ** 32));
+}
+
 export function checkJobOptions(options: JobOptions): void {
   if (options.threads !== undefined) checkInteger(options.threads, 'threads', 1, 4096);
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {

@@ -15,6 +15,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   covn::binding::export_logprob(env, exports);
   covn::binding::export_machine(env, exports);
   covn::binding::export_pair(env, exports);
+  covn::binding::export_sample(env, exports);
+  covn::binding::export_tabular(env, exports);
   covn::binding::export_tournament(env, exports);
   return exports;
 }

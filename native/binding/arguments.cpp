@@ -76,6 +76,12 @@ std::vector<int64_t> Arguments::offsets(const char* name) const {
   return offsets;
 }
 
+uint64_t Arguments::seed(const char* name) const {
+  const auto words = view<const uint32_t>(name, napi_uint32_array);
+  if (words.length != 2) refuse(Code::shape, "two words", name, std::to_string(words.length));
+  return uint64_t{words.data[1]} << 32 | words.data[0];
+}
+
 Target Arguments::target(const char* name) const {
   const Napi::Value value = object_.Get(name);
   const std::string wanted = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";

@@ -38,6 +38,8 @@ class Arguments {
   // Whole numbers from a Float64Array: 64-bit offsets without BigInt.
   std::vector<int64_t> offsets(const char* name) const;
   std::vector<double> doubles(const char* name) const;
+  // 64 bits from a Uint32Array: the low word, the high word.
+  uint64_t seed(const char* name) const;
   // The instruction set by its name.
   Target target(const char* name) const;
 

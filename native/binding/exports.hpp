@@ -13,6 +13,8 @@ void export_hidden(Napi::Env env, Napi::Object exports);
 void export_logprob(Napi::Env env, Napi::Object exports);
 void export_machine(Napi::Env env, Napi::Object exports);
 void export_pair(Napi::Env env, Napi::Object exports);
+void export_sample(Napi::Env env, Napi::Object exports);
+void export_tabular(Napi::Env env, Napi::Object exports);
 void export_tournament(Napi::Env env, Napi::Object exports);
 
 // Calls `body` and turns what it throws into a status object. A body returns a status object or null.

@@ -63,9 +63,7 @@ Napi::Value tournament(const Napi::CallbackInfo& info) {
     request.unit_count = arguments.size("unitCount", 0x7fffffff);
     request.replicates = arguments.size("replicates", kMaxReplicateScores);
     request.tail_rank = arguments.size("tailRank", kMaxReplicateScores);
-    const auto seed = arguments.view<const uint32_t>("seed", napi_uint32_array);
-    if (seed.length != 2) throw ArgumentError{expected(Code::shape, "two words", "seed", std::to_string(seed.length))};
-    request.seed = uint64_t{seed.data[1]} << 32 | seed.data[0];
+    request.seed = arguments.seed("seed");
     const size_t m = request.log_probs.models, tournaments = request.ladders.size();
     size_t rungs = 0;
     for (const std::vector<double>& ladder : request.ladders) rungs += ladder.size();

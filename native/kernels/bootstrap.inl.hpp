@@ -1,32 +1,5 @@
 // Bootstrap replicates: which units they draw, and what they weigh. Every target gives the same bits.
-// Included by kernels/targets/*.cpp after the simd wrapper.
-
-// The keys of Philox's ten rounds (core/philox.hpp).
-struct PhiloxKeys {
-  U64 low[10], high[10];
-  COVN_MEMBER_INLINE explicit PhiloxKeys(uint64_t key) {
-    uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-    for (size_t round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-      low[round] = set_u64(k0);
-      high[round] = set_u64(k1);
-    }
-  }
-};
-
-// A counter a lane, a word a vector: the low halves. What the high halves hold never matters.
-struct PhiloxWords {
-  U64 c0, c1, c2, c3;
-  COVN_MEMBER_INLINE void mix(U64 low_key, U64 high_key) {
-    const U64 p0 = multiply_low_halves(c0, set_u64(0xD2511F53u)), p1 = multiply_low_halves(c2, set_u64(0xCD9E8D57u));
-    c0 = bit_xor(shift_right<32>(p1), bit_xor(c1, low_key));
-    c1 = p1;
-    c2 = bit_xor(shift_right<32>(p0), bit_xor(c3, high_key));
-    c3 = p0;
-  }
-};
-
-// Independent generators, so that one's multiplications hide the other's latency.
-constexpr size_t kPhiloxChains = 2;
+// Included by kernels/targets/*.cpp after kernels/philox.inl.hpp.
 
 inline void draw_units(DrawStream draws, uint64_t first, size_t n, uint32_t unit_count, uint64_t* drawn) {
   constexpr size_t step = kPhiloxChains * U64::lanes;

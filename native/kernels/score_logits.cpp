@@ -16,9 +16,6 @@ namespace {
 // hand-over.
 constexpr size_t kChunkLogits = size_t{1} << 20;
 constexpr size_t kMaxChunkRows = 4 * kMaxSumBlock;  // what is kept of them lies on the stack
-// Rows longer than this are cut into segments, which several threads may read; always the same ones.
-constexpr size_t kMaxWholeRow = size_t{1} << 18;
-constexpr size_t kSegment = size_t{1} << 16;
 
 template <class T>
 class LogitsJob final : public ScoreJob {

@@ -10,15 +10,21 @@
 #include "kernels/ladder.hpp"
 #include "kernels/hidden_tile.hpp"
 #include "kernels/pair_sums.hpp"
+#include "kernels/rollout_lanes.hpp"
 #include "kernels/row_parameters.hpp"
+#include "kernels/sample_table.hpp"
 
 namespace covn {
 
 constexpr size_t kRowBlock = 8192;
+static_assert(kPieceLogits == kRowBlock, "a piece's sums are those of a block that scores are formed from");
 // Longer rows than kGroupVocab are read up to kRowStreams at once, shorter ones in groups of as many as a vector has
 // lanes.
 constexpr size_t kRowStreams = 4;
 constexpr size_t kGroupVocab = 128;
+// Rows longer than this are cut into segments, which several threads may read; always the same ones.
+constexpr size_t kMaxWholeRow = size_t{1} << 18;
+constexpr size_t kSegment = size_t{1} << 16;
 
 // Logits of one storage type. Index [1]: with `weighted`; second index [1]: with `greater`.
 template <class T>
@@ -76,6 +82,21 @@ using CountReplicates = void (*)(const double* theirs, const double* mine, size_
 // Adds weight * value to `sums` [width], response after response; those of -inf are passed over.
 using SumReplicates = void (*)(const double* values, size_t n, const ReplicateWeights& replicates, double* sums);
 
+using FindPieces = void (*)(const PiecePrefix& prefix, const double* uniforms, size_t count, PieceDraw* draws);
+using DrawUniforms = void (*)(const UniformStream& stream, uint32_t first, size_t n, double* uniforms);
+// Logits of one storage type: the sums of n <= kPieceLogits logits' terms, group by group (memory for a multiple of 16
+// groups), and the tokens that draws choose in a row.
+template <class T>
+struct SampleKernels {
+  void (*sum_groups)(const T* x, size_t n, const TermRule& rule, float* sums);
+  void (*draw_tokens)(const T* row, size_t vocab, const TermRule& rule, const PieceSums* pieces, const PieceDraw* draws,
+                      size_t count, int32_t* tokens);
+};
+
+// [1: with rows of several lengths][1: followed]
+using RollOut = void (*)(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position,
+                         size_t steps, RolloutLanes& lanes, int32_t* tokens);
+
 // Reads n values and gives the largest, or 0.
 using ReadValues = float (*)(const float* values, size_t n);
 // steps * (chains of the target) multiply-adds of vectors; adds the floating-point operations to `operations`.
@@ -94,12 +115,21 @@ struct KernelTable {
   DrawUnits draw_units;
   CountReplicates count_replicates;
   SumReplicates sum_replicates;
+  DrawUniforms draw_uniforms;
+  FindPieces find_pieces;
+  SampleKernels<float> sample_f32;
+  SampleKernels<Float16> sample_f16;
+  SampleKernels<BFloat16> sample_bf16;
+  RollOut roll_out[2][2];
   ReadValues read_values[2];  // [1: with software prefetching]
   MultiplyAddChains multiply_add;
   HiddenKernels hidden[3];  // by DType
 
   template <class T>
   const RowKernels<T>& rows() const;
+  const SampleKernels<float>& samples(float) const { return sample_f32; }
+  const SampleKernels<Float16>& samples(Float16) const { return sample_f16; }
+  const SampleKernels<BFloat16>& samples(BFloat16) const { return sample_bf16; }
   RowParameters parameters(double temperature, size_t vocab) const {
     return make_row_parameters(temperature, table_bits, lanes, vocab);
   }

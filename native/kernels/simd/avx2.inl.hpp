@@ -94,6 +94,10 @@ COVN_INLINE bool any_greater(F32 x, F32 bound) {
   return _mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ)) != 0;
 }
 
+COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
+  return {_mm256_and_ps(a.v, _mm256_cmp_ps(x.v, bound.v, _CMP_GE_OQ))};
+}
+
 struct F64 {
   static constexpr size_t lanes = 4;
   __m256d v;
@@ -150,6 +154,7 @@ COVN_INLINE U64 set_u64(uint64_t value) { return {_mm256_set1_epi64x(static_cast
 COVN_INLINE U64 load_u64(const uint64_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {_mm256_add_epi64(a.v, b.v)}; }
+COVN_INLINE U64 sub(U64 a, U64 b) { return {_mm256_sub_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm256_and_si256(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm256_xor_si256(a.v, b.v)}; }
 template <int bits>
@@ -157,6 +162,21 @@ COVN_INLINE U64 shift_right(U64 a) {
   return {_mm256_srli_epi64(a.v, bits)};
 }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm256_mul_epu32(a.v, b.v)}; }
+COVN_INLINE bool any_below(U64 a, U64 b) {
+  // Compared as signed numbers, of the same order once the sign bits are turned.
+  const __m256i sign = _mm256_set1_epi64x(static_cast<long long>(1ull << 63));
+  return _mm256_movemask_epi8(_mm256_cmpgt_epi64(_mm256_xor_si256(b.v, sign), _mm256_xor_si256(a.v, sign))) != 0;
+}
+COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) {
+  return {_mm256_blendv_epi8(no.v, yes.v, _mm256_cmpgt_epi64(b.v, a.v))};
+}
+COVN_INLINE U64 gather(const uint64_t* p, U64 index) {
+  return {_mm256_i64gather_epi64(reinterpret_cast<const long long*>(p), index.v, 8)};
+}
+COVN_INLINE U64 gather(const uint32_t* p, U64 index) {
+  return {_mm256_cvtepu32_epi64(_mm256_i64gather_epi32(reinterpret_cast<const int*>(p), index.v, 4))};
+}
+COVN_INLINE F64 gather64(const double* p, U64 index) { return {_mm256_i64gather_pd(p, index.v, 8)}; }
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
   return {_mm256_sub_epi64(n.v, _mm256_castpd_si256(_mm256_cmp_pd(x.v, bound.v, _CMP_GE_OQ)))};
 }

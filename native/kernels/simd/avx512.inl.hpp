@@ -183,6 +183,9 @@ struct GreaterCounter {
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ) != 0; }
+COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GE_OQ), a.v)};
+}
 
 struct F64 {
   static constexpr size_t lanes = 8;
@@ -213,6 +216,24 @@ COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   return {_mm512_castsi512_pd(_mm512_sub_epi64(bits, _mm512_and_si512(above, _mm512_set1_epi64(kExponentBits))))};
 }
 
+#define COVN_TARGET_PREFIX_SUMS 1
+COVN_INLINE void widen(F32 a, F64* wide) {
+  wide[0] = {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))};
+  wide[1] = {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))};
+}
+COVN_INLINE F64 prefix_sums(F64 a) {
+  const __m512i one_back = _mm512_setr_epi64(0, 0, 1, 2, 3, 4, 5, 6),
+                two_back = _mm512_setr_epi64(0, 0, 0, 1, 2, 3, 4, 5),
+                four_back = _mm512_setr_epi64(0, 0, 0, 0, 0, 1, 2, 3);
+  __m512d sum = _mm512_add_pd(a.v, _mm512_maskz_permutexvar_pd(0xfe, one_back, a.v));
+  sum = _mm512_add_pd(sum, _mm512_maskz_permutexvar_pd(0xfc, two_back, sum));
+  return {_mm512_add_pd(sum, _mm512_maskz_permutexvar_pd(0xf0, four_back, sum))};
+}
+COVN_INLINE double last_lane(F64 a) {
+  const __m128d top = _mm256_extractf128_pd(_mm512_extractf64x4_pd(a.v, 1), 1);
+  return _mm_cvtsd_f64(_mm_unpackhi_pd(top, top));
+}
+
 struct AtLeastCounter {
   uint64_t n = 0;
   COVN_MEMBER_INLINE void count(F64 x, F64 bound) {
@@ -230,6 +251,7 @@ COVN_INLINE U64 set_u64(uint64_t value) { return {_mm512_set1_epi64(static_cast<
 COVN_INLINE U64 load_u64(const uint64_t* p) { return {_mm512_loadu_si512(p)}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { _mm512_storeu_si512(p, a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {_mm512_add_epi64(a.v, b.v)}; }
+COVN_INLINE U64 sub(U64 a, U64 b) { return {_mm512_sub_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm512_and_si512(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
 template <int bits>
@@ -237,6 +259,15 @@ COVN_INLINE U64 shift_right(U64 a) {
   return {_mm512_srli_epi64(a.v, bits)};
 }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
+COVN_INLINE bool any_below(U64 a, U64 b) { return _mm512_cmplt_epu64_mask(a.v, b.v) != 0; }
+COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) {
+  return {_mm512_mask_mov_epi64(no.v, _mm512_cmplt_epu64_mask(a.v, b.v), yes.v)};
+}
+COVN_INLINE U64 gather(const uint64_t* p, U64 index) { return {_mm512_i64gather_epi64(index.v, p, 8)}; }
+COVN_INLINE U64 gather(const uint32_t* p, U64 index) {
+  return {_mm512_cvtepu32_epi64(_mm512_i64gather_epi32(index.v, p, 4))};
+}
+COVN_INLINE F64 gather64(const double* p, U64 index) { return {_mm512_i64gather_pd(index.v, p, 8)}; }
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
   return {_mm512_mask_add_epi64(n.v, _mm512_cmp_pd_mask(x.v, bound.v, _CMP_GE_OQ), n.v, _mm512_set1_epi64(1))};
 }

@@ -58,6 +58,10 @@ struct GreaterCounter {
 
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return vmaxvq_u32(vcgtq_f32(x.v, bound.v)) != 0; }
 
+COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
+  return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vcgeq_f32(x.v, bound.v)))};
+}
+
 struct F64 {
   static constexpr size_t lanes = 2;
   float64x2_t v;
@@ -104,6 +108,7 @@ COVN_INLINE U64 set_u64(uint64_t value) { return {vdupq_n_u64(value)}; }
 COVN_INLINE U64 load_u64(const uint64_t* p) { return {vld1q_u64(p)}; }
 COVN_INLINE void store(uint64_t* p, U64 a) { vst1q_u64(p, a.v); }
 COVN_INLINE U64 add(U64 a, U64 b) { return {vaddq_u64(a.v, b.v)}; }
+COVN_INLINE U64 sub(U64 a, U64 b) { return {vsubq_u64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {vandq_u64(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {veorq_u64(a.v, b.v)}; }
 template <int bits>
@@ -111,6 +116,20 @@ COVN_INLINE U64 shift_right(U64 a) {
   return {vshrq_n_u64(a.v, bits)};
 }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {vmull_u32(vmovn_u64(a.v), vmovn_u64(b.v))}; }
+COVN_INLINE bool any_below(U64 a, U64 b) {
+  const uint64x2_t below = vcltq_u64(a.v, b.v);
+  return (vgetq_lane_u64(below, 0) | vgetq_lane_u64(below, 1)) != 0;
+}
+COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) { return {vbslq_u64(vcltq_u64(a.v, b.v), yes.v, no.v)}; }
+template <class T>
+COVN_INLINE U64 gather(const T* p, U64 index) {
+  const uint64_t lane[2] = {p[vgetq_lane_u64(index.v, 0)], p[vgetq_lane_u64(index.v, 1)]};
+  return {vld1q_u64(lane)};
+}
+COVN_INLINE F64 gather64(const double* p, U64 index) {
+  const double lane[2] = {p[vgetq_lane_u64(index.v, 0)], p[vgetq_lane_u64(index.v, 1)]};
+  return {vld1q_f64(lane)};
+}
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) { return {vsubq_u64(n.v, vcgeq_f64(x.v, bound.v))}; }
 
 // Every threshold is compared with the difference's magnitude.

@@ -120,6 +120,11 @@ struct GreaterCounter {
 };
 
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return count_greater(x, bound) > 0; }
+// a where x >= bound, else 0.
+COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
+  for (size_t i = 0; i < F32::lanes; i++) a.v[i] = x.v[i] >= bound.v[i] ? a.v[i] : 0.0f;
+  return a;
+}
 
 struct F64 {
   static constexpr size_t lanes = 4;
@@ -198,6 +203,10 @@ COVN_INLINE U64 add(U64 a, U64 b) {
   for (size_t i = 0; i < U64::lanes; i++) a.v[i] += b.v[i];
   return a;
 }
+COVN_INLINE U64 sub(U64 a, U64 b) {
+  for (size_t i = 0; i < U64::lanes; i++) a.v[i] -= b.v[i];
+  return a;
+}
 COVN_INLINE U64 bit_and(U64 a, U64 b) {
   for (size_t i = 0; i < U64::lanes; i++) a.v[i] &= b.v[i];
   return a;
@@ -215,6 +224,25 @@ COVN_INLINE U64 shift_right(U64 a) {
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) {
   for (size_t i = 0; i < U64::lanes; i++) a.v[i] = (a.v[i] & 0xffffffffu) * (b.v[i] & 0xffffffffu);
   return a;
+}
+// Whether a < b in any lane.
+COVN_INLINE bool any_below(U64 a, U64 b) {
+  bool any = false;
+  for (size_t i = 0; i < U64::lanes; i++) any = any || a.v[i] < b.v[i];
+  return any;
+}
+// `yes` where a < b, else `no`; a, b < 2^63.
+COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) {
+  for (size_t i = 0; i < U64::lanes; i++) no.v[i] = a.v[i] < b.v[i] ? yes.v[i] : no.v[i];
+  return no;
+}
+template <class T>
+COVN_INLINE U64 gather(const T* p, U64 index) {
+  for (uint64_t& x : index.v) x = p[x];
+  return index;
+}
+COVN_INLINE F64 gather64(const double* p, U64 index) {
+  return {{p[index.v[0]], p[index.v[1]], p[index.v[2]], p[index.v[3]]}};
 }
 // Adds 1 where x >= bound.
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {

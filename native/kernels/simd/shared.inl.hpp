@@ -18,6 +18,27 @@ COVN_INLINE F64 load64_padded(const double* p, size_t n) {
   return load64(lane);
 }
 
+#if !defined(COVN_TARGET_PREFIX_SUMS)
+// The lanes in order, in double.
+COVN_INLINE void widen(F32 a, F64* wide) {
+  float lane[F32::lanes];
+  store(lane, a);
+  for (size_t i = 0; i < F32::lanes / F64::lanes; i++) wide[i] = load64(lane + i * F64::lanes);
+}
+// Sums of the lanes up to and with each.
+COVN_INLINE F64 prefix_sums(F64 a) {
+  double lane[F64::lanes];
+  store64(lane, a);
+  for (size_t i = 1; i < F64::lanes; i++) lane[i] += lane[i - 1];
+  return load64(lane);
+}
+COVN_INLINE double last_lane(F64 a) {
+  double lane[F64::lanes];
+  store64(lane, a);
+  return lane[F64::lanes - 1];
+}
+#endif
+
 COVN_INLINE uint64_t sum(U64 a) {
   uint64_t lane[U64::lanes];
   store(lane, a);

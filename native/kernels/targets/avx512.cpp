@@ -38,7 +38,13 @@ namespace covn::avx512 {
 
 #include "kernels/pairwise.inl.hpp"
 
+#include "kernels/philox.inl.hpp"
+
 #include "kernels/bootstrap.inl.hpp"
+
+#include "kernels/sample.inl.hpp"
+
+#include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"

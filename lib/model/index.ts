@@ -1,0 +1,12 @@
+/** Models that generate sequences. */
+
+export {
+  checkPrompts,
+  checkResponses,
+  defaultMaxLength,
+  type Responses,
+  type SampledResponses,
+  type SampleRequest,
+  type SequenceModel,
+} from './sequence.ts';
+export { checkModelOptions, type ModelOptions, nativeModel, type TabularInput, TabularModel } from './tabular.ts';

@@ -1,0 +1,98 @@
+/** What covn needs to know of a model that generates sequences of tokens. */
+
+import { rangeError, shapeError, typeError } from '../errors.ts';
+import type { JobOptions } from '../native/index.ts';
+import { checkInteger, checkNumberList, checkOffsets, type NumberList } from '../validate.ts';
+
+/** Responses to prompts: response i consists of tokens offsets[i] .. offsets[i+1]. */
+export interface Responses {
+  /** [responses]: the prompt of each, an index. */
+  readonly prompts: NumberList;
+  /** Tokens of all responses, one response after another. */
+  readonly tokens: Int32Array;
+  /** [responses + 1], from 0 to the number of tokens. */
+  readonly offsets: NumberList;
+}
+
+/** Responses that a model drew. */
+export interface SampledResponses extends Responses {
+  readonly prompts: Int32Array;
+  /** [responses]: the number of each among the samples of its prompt. */
+  readonly samples: Float64Array;
+  readonly offsets: Float64Array;
+  /** [responses], nats: log pi(y|x) of what was drawn. */
+  readonly logProbs: Float64Array;
+  /** [responses]: 1 where the response ended by itself, 0 where it was cut off at `maxLength`. */
+  readonly ended: Uint8Array;
+}
+
+/** Which samples to draw. */
+export interface SampleRequest {
+  /** Samples 0 .. N of each prompt, prompt after prompt. Give this or `samples`. */
+  readonly N?: number;
+  /** The sample of each prompt listed: a list as long as the prompts'. */
+  readonly samples?: NumberList;
+  /** Whole number in [0, 2^53). Default 0. */
+  readonly seed?: number;
+  /** The most tokens of a response, in [1, 2^24 - 1]. Default 1024. */
+  readonly maxLength?: number;
+}
+
+/**
+ * A model of responses y to prompts x, given by their index: an exact log pi(y|x), and samples from it. A sample depends
+ * on nothing but its prompt, its number and the seed, so that it can be drawn again in place of being kept.
+ */
+export interface SequenceModel {
+  /** Number of tokens. */
+  readonly vocab: number;
+  /** log pi(y|x) of each response, nats, [responses]. */
+  logProb(responses: Responses, options?: JobOptions): Promise<Float64Array>;
+  /** Responses from pi(.|x). */
+  sample(prompts: NumberList, request: SampleRequest, options?: JobOptions): Promise<SampledResponses>;
+}
+
+export const defaultMaxLength = 1024;
+const maxResponses = 2 ** 31;
+
+/** Prompts as indices below `count`. */
+export function checkPrompts(prompts: unknown, count: number, name = 'prompts'): Int32Array {
+  const list = checkNumberList(prompts, name);
+  return Int32Array.from({ length: list.length }, (_, i) => {
+    const prompt = list[i]!;
+    // Names are spelt out only for what is refused.
+    if (!(Number.isInteger(prompt) && prompt >= 0 && prompt < count))
+      checkInteger(prompt, `${name}[${i}]`, 0, count - 1);
+    return prompt;
+  });
+}
+
+/** Responses whose shape is sound. Tokens are checked where they are read. */
+export function checkResponses({ prompts, tokens, offsets }: Responses, count: number) {
+  const ids = checkPrompts(prompts, count);
+  if (!(tokens instanceof Int32Array)) throw typeError('an Int32Array', 'tokens', tokens);
+  const checked = checkOffsets(offsets, tokens.length);
+  if (checked.length !== ids.length + 1) {
+    throw shapeError(`${ids.length + 1} elements (one more than prompts)`, 'offsets', `${checked.length}`);
+  }
+  return { prompts: ids, tokens, offsets: checked };
+}
+
+/** Prompts and samples of a request, one of each for every response. */
+export function expandRequest(prompts: Int32Array, { N, samples }: SampleRequest) {
+  if ((N === undefined) === (samples === undefined))
+    throw typeError('either N or samples', 'the request', { N, samples });
+  if (samples !== undefined) {
+    const list = checkNumberList(samples, 'samples', prompts.length);
+    const numbers = Uint32Array.from({ length: list.length }, (_, i) =>
+      checkInteger(list[i], `samples[${i}]`, 0, 2 ** 32 - 1),
+    );
+    return { prompts: Uint32Array.from(prompts), samples: numbers };
+  }
+  const each = checkInteger(N, 'N', 1, maxResponses);
+  const total = prompts.length * each;
+  if (total > maxResponses) throw rangeError(`prompts * N up to 2^31`, 'N', N);
+  return {
+    prompts: Uint32Array.from({ length: total }, (_, i) => prompts[Math.floor(i / each)]!),
+    samples: Uint32Array.from({ length: total }, (_, i) => i % each),
+  };
+}

@@ -1,0 +1,205 @@
+#include "covn/tabular.hpp"
+
+#include "binding/exports.hpp"
+#include "covn/best_of_n.hpp"
+
+namespace covn::binding {
+
+namespace {
+
+// Tells a model's handle from every other object: what is unwrapped is then what was wrapped.
+constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03, 0xa86e5d0c3b2f1748};
+using ModelHandle = std::shared_ptr<const TabularModel>;
+
+void delete_model(napi_env, void* data, void*) { delete static_cast<ModelHandle*>(data); }
+
+Napi::Value wrap_model(Napi::Env env, ModelHandle model) {
+  Napi::Object object = Napi::Object::New(env);
+  object.TypeTag(&kModelTag);
+  auto owned = std::make_unique<ModelHandle>(std::move(model));
+  if (napi_wrap(env, object, owned.get(), delete_model, nullptr, nullptr) != napi_ok) {
+    throw Napi::Error::New(env, "Could not keep a model");
+  }
+  owned.release();
+  return object;
+}
+
+ModelHandle model_of(const Arguments& arguments, const char* name) {
+  const Napi::Value value = arguments.value(name);
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kModelTag)) {
+    throw ArgumentError{expected(Code::dtype, "a tabular model", name, "another value")};
+  }
+  void* data = nullptr;
+  if (napi_unwrap(value.Env(), value, &data) != napi_ok || data == nullptr) {
+    throw ArgumentError{expected(Code::dtype, "a tabular model", name, "another value")};
+  }
+  return *static_cast<ModelHandle*>(data);
+}
+
+template <class T>
+std::vector<T> copy_of(const Arguments& arguments, const char* name, napi_typedarray_type type) {
+  const auto view = arguments.view<const T>(name, type);
+  return {view.data, view.data + view.length};
+}
+
+// The model's handle, or a status object.
+Napi::Value make_model(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const Arguments arguments(info[0]);
+    TabularRows rows;
+    rows.vocab = arguments.size("vocab", 0x7fffffff);
+    rows.log_probs = arguments.doubles("logProbs");
+    rows.next = copy_of<int32_t>(arguments, "next", napi_int32_array);
+    if (!arguments.value("offsets").IsUndefined()) {
+      rows.offsets = arguments.offsets("offsets");
+      rows.tokens = copy_of<int32_t>(arguments, "tokens", napi_int32_array);
+      if (rows.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
+    }
+    rows.starts = copy_of<int32_t>(arguments, "start", napi_int32_array);
+    rows.stops = copy_of<int32_t>(arguments, "stop", napi_int32_array);
+    ModelHandle model;
+    if (Status status = make_tabular_model(std::move(rows), model); !status.ok()) throw ArgumentError{status};
+    return wrap_model(info.Env(), std::move(model));
+  });
+}
+
+Napi::Value score_responses(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    TabularScoring request;
+    request.model = model_of(arguments, "model");
+    const auto prompts = arguments.view<const int32_t>("prompts", napi_int32_array);
+    const auto tokens = arguments.view<const int32_t>("tokens", napi_int32_array);
+    request.prompts = prompts.data;
+    request.tokens = tokens.data;
+    request.token_count = tokens.length;
+    request.offsets = arguments.offsets("offsets");
+    if (request.offsets.size() != prompts.length + 1) {
+      throw ArgumentError{expected(Code::shape, "one prompt a response", "prompts", std::to_string(prompts.length))};
+    }
+    request.log_probs = arguments.output<double>("logProbs", napi_float64_array, prompts.length);
+    if (request.log_probs == nullptr) {
+      throw ArgumentError{expected(Code::dtype, "a Float64Array", "logProbs", "undefined")};
+    }
+    std::unique_ptr<Job> job;
+    if (Status status = make_tabular_score_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
+    return start(info, arguments, std::move(job), [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+// Result: tokens, offsets, logProbs, ended of the responses.
+Napi::Value responses_of(Napi::Env env, const TabularSampleJob& job) {
+  const size_t count = job.lengths().size();
+  Napi::Float64Array offsets = Napi::Float64Array::New(env, count + 1);
+  double total = 0.0;
+  for (size_t i = 0; i < count; i++) {
+    offsets[i] = total;
+    total += job.lengths()[i];
+  }
+  offsets[count] = total;
+  Napi::Int32Array tokens = Napi::Int32Array::New(env, static_cast<size_t>(total));
+  job.copy_tokens(tokens.Data());
+  Napi::Float64Array log_probs = Napi::Float64Array::New(env, count);
+  std::copy(job.log_probs().begin(), job.log_probs().end(), log_probs.Data());
+  Napi::Uint8Array ended = Napi::Uint8Array::New(env, count);
+  std::copy(job.ended().begin(), job.ended().end(), ended.Data());
+  Napi::Object result = Napi::Object::New(env);
+  result["tokens"] = tokens;
+  result["offsets"] = offsets;
+  result["logProbs"] = log_probs;
+  result["ended"] = ended;
+  return result;
+}
+
+Napi::Value sample_responses(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    TabularSampling request;
+    request.model = model_of(arguments, "model");
+    const auto prompts = arguments.view<const uint32_t>("prompts", napi_uint32_array);
+    const auto samples = arguments.view<const uint32_t>("samples", napi_uint32_array);
+    if (prompts.length != samples.length) {
+      throw ArgumentError{expected(Code::shape, "one sample a prompt", "samples", std::to_string(samples.length))};
+    }
+    request.prompts = prompts.data;
+    request.samples = samples.data;
+    request.responses = prompts.length;
+    request.seed = arguments.seed("seed");
+    request.max_length = arguments.size("maxLength", kMaxResponseLength);
+    request.target = arguments.target("target");
+    std::unique_ptr<TabularSampleJob> made;
+    if (Status status = make_tabular_sample_job(std::move(request), made); !status.ok()) throw ArgumentError{status};
+    std::shared_ptr<TabularSampleJob> job = std::move(made);
+    return start(info, arguments, job, [job](Napi::Env env) { return responses_of(env, *job); });
+  });
+}
+
+Reward reward_of(const Arguments& arguments) {
+  Reward reward;
+  const Napi::Value value = arguments.value("reward");
+  const std::string kind = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  if (kind == "ownLogProb") return reward;
+  if (kind == "logProb" || kind == "logRatio") {
+    reward.kind = kind == "logProb" ? Reward::Kind::log_prob : Reward::Kind::log_ratio;
+    reward.model = model_of(arguments, "other");
+    return reward;
+  }
+  if (kind != "automaton") throw ArgumentError{expected(Code::dtype, "a kind of reward", "reward", kind)};
+  reward.kind = Reward::Kind::automaton;
+  Automaton& automaton = reward.automaton;
+  automaton.columns = arguments.size("columns", 0x7fffffff);
+  if (!arguments.value("classes").IsUndefined()) {
+    automaton.classes = copy_of<uint32_t>(arguments, "classes", napi_uint32_array);
+  }
+  automaton.next = copy_of<int32_t>(arguments, "automatonNext", napi_int32_array);
+  automaton.starts = copy_of<int32_t>(arguments, "automatonStart", napi_int32_array);
+  automaton.values = arguments.doubles("values");
+  automaton.rejected = arguments.number("rejected");
+  return reward;
+}
+
+double* required(const Arguments& arguments, const char* name, size_t length) {
+  double* out = arguments.output<double>(name, napi_float64_array, length);
+  if (out == nullptr) throw ArgumentError{expected(Code::dtype, "a Float64Array", name, "undefined")};
+  return out;
+}
+
+Napi::Value best_of_n(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    BestOfNRequest request;
+    request.model = model_of(arguments, "model");
+    request.prompts = copy_of<uint32_t>(arguments, "prompts", napi_uint32_array);
+    request.samples = arguments.size("samples", size_t{1} << 31);
+    request.seed = arguments.seed("seed");
+    request.max_length = arguments.size("maxLength", kMaxResponseLength);
+    request.reward = reward_of(arguments);
+    request.success = arguments.number("success");
+    for (int64_t size : arguments.offsets("sizes")) request.sizes.push_back(static_cast<uint64_t>(size));
+    request.keep = arguments.size("keep", 65536);
+    request.target = arguments.target("target");
+    const size_t prompts = request.prompts.size(), at_sizes = prompts * request.sizes.size();
+    request.successes = required(arguments, "successes", at_sizes);
+    request.best_rewards = required(arguments, "bestRewards", at_sizes);
+    request.kept_rewards = required(arguments, "keptRewards", prompts * request.keep);
+    request.kept_samples = required(arguments, "keptSamples", prompts * request.keep);
+    request.kept_log_probs = required(arguments, "keptLogProbs", prompts * request.keep);
+    request.sums = required(arguments, "sums", prompts * 5);
+    request.rewards = arguments.output<double>("rewards", napi_float64_array, prompts * request.samples);
+    request.log_probs = arguments.output<double>("logProbs", napi_float64_array, prompts * request.samples);
+    std::unique_ptr<Job> job;
+    if (Status status = make_best_of_n_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
+    return start(info, arguments, std::move(job), [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+}  // namespace
+
+void export_tabular(Napi::Env env, Napi::Object exports) {
+  exports["makeTabularModel"] = Napi::Function::New(env, make_model, "makeTabularModel");
+  exports["scoreTabular"] = Napi::Function::New(env, score_responses, "scoreTabular");
+  exports["sampleTabular"] = Napi::Function::New(env, sample_responses, "sampleTabular");
+  exports["bestOfN"] = Napi::Function::New(env, best_of_n, "bestOfN");
+}
+
+}  // namespace covn::binding

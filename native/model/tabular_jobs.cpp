@@ -1,0 +1,136 @@
+// Scoring and sampling responses of a tabular model.
+#include <limits>
+
+#include "core/validation.hpp"
+#include "model/rollouts.hpp"
+
+namespace covn {
+
+namespace {
+
+constexpr size_t kChunkResponses = 512;
+
+class ScoringJob final : public Job {
+ public:
+  explicit ScoringJob(TabularScoring request)
+      : request_(std::move(request)), machine_(machine_of(*request_.model)), count_(request_.offsets.size() - 1) {}
+  size_t chunk_count() const override { return (count_ + kChunkResponses - 1) / kChunkResponses; }
+
+ protected:
+  void run_chunk(size_t chunk) override {
+    if (Status status = machine_.prepare(); !status.ok()) return fail(chunk, 0, std::move(status));
+    const size_t first = chunk * kChunkResponses;
+    for (size_t r = first; r < std::min(count_, first + kChunkResponses) && !cancelled(); r++) score(chunk, r);
+  }
+
+ private:
+  void score(size_t chunk, size_t r) {
+    const int32_t prompt = request_.prompts[r];
+    if (prompt < 0 || static_cast<size_t>(prompt) >= machine_.prompts()) {
+      return fail(
+          chunk, r,
+          expected(Code::range, "a prompt of the model", "prompts[" + std::to_string(r) + "]", std::to_string(prompt)));
+    }
+    uint64_t state = machine_.start(static_cast<size_t>(prompt));
+    double sum = 0.0;
+    for (auto i = static_cast<size_t>(request_.offsets[r]); i < static_cast<size_t>(request_.offsets[r + 1]); i++) {
+      const int32_t token = request_.tokens[i];
+      if (token < 0 || static_cast<size_t>(token) >= machine_.vocab()) {
+        return fail(chunk, r,
+                    expected(Code::range, "an integer in [0, " + std::to_string(machine_.vocab() - 1) + "]",
+                             "tokens[" + std::to_string(i) + "]", std::to_string(token)));
+      }
+      sum += machine_.log_prob(state, token);
+      state = machine_.next(state, token);
+    }
+    request_.log_probs[r] = sum;
+  }
+
+  const TabularScoring request_;
+  const TabularMachine& machine_;
+  const size_t count_;
+};
+
+class SamplingJob final : public TabularSampleJob {
+ public:
+  explicit SamplingJob(TabularSampling request)
+      : request_(std::move(request)),
+        machine_(machine_of(*request_.model)),
+        rollouts_(machine_, nullptr, request_.seed, request_.max_length, request_.target),
+        log_probs_(request_.responses),
+        lengths_(request_.responses),
+        ended_(request_.responses),
+        tokens_(chunk_count()) {}
+
+  size_t chunk_count() const override { return (request_.responses + kChunkResponses - 1) / kChunkResponses; }
+  const std::vector<double>& log_probs() const override { return log_probs_; }
+  const std::vector<uint32_t>& lengths() const override { return lengths_; }
+  const std::vector<uint8_t>& ended() const override { return ended_; }
+  void copy_tokens(int32_t* tokens) const override {
+    for (const std::vector<int32_t>& part : tokens_) tokens = std::copy(part.begin(), part.end(), tokens);
+  }
+
+ protected:
+  void run_chunk(size_t chunk) override {
+    if (Status status = machine_.prepare(); !status.ok()) return fail(chunk, 0, std::move(status));
+    const size_t first = chunk * kChunkResponses, end = std::min(request_.responses, first + kChunkResponses);
+    RolloutLanes lanes;
+    for (size_t r = first; r < end && !cancelled(); r += kRolloutLanes) {
+      const size_t count = std::min(kRolloutLanes, end - r);
+      ResponseId ids[kRolloutLanes];
+      for (size_t i = 0; i < count; i++) ids[i] = {request_.prompts[r + i], request_.samples[r + i]};
+      std::vector<int32_t> tokens[kRolloutLanes];
+      rollouts_.run(ids, count, lanes, tokens, [this] { return cancelled(); });
+      for (size_t i = 0; i < count; i++) {
+        log_probs_[r + i] = Rollouts::log_prob(lanes, i);
+        lengths_[r + i] = static_cast<uint32_t>(tokens[i].size());
+        ended_[r + i] = rollouts_.ended(lanes, i);
+        tokens_[chunk].insert(tokens_[chunk].end(), tokens[i].begin(), tokens[i].end());
+      }
+    }
+  }
+
+ private:
+  const TabularSampling request_;
+  const TabularMachine& machine_;
+  const Rollouts rollouts_;
+  std::vector<double> log_probs_;
+  std::vector<uint32_t> lengths_;
+  std::vector<uint8_t> ended_;
+  std::vector<std::vector<int32_t>> tokens_;  // [chunks]
+};
+
+}  // namespace
+
+Status make_tabular_score_job(TabularScoring request, std::unique_ptr<Job>& job) {
+  if (Status status = check_offsets(request.offsets, request.token_count); !status.ok()) return status;
+  job = std::make_unique<ScoringJob>(std::move(request));
+  return {};
+}
+
+Status check_rollouts(const TabularModel& model, const uint32_t* prompts, size_t count, size_t max_length,
+                      Target target) {
+  for (size_t i = 0; i < count; i++) {
+    if (prompts[i] >= model.prompts()) {
+      return expected(Code::range, "a prompt of the model", "prompts[" + std::to_string(i) + "]",
+                      std::to_string(prompts[i]));
+    }
+  }
+  if (max_length < 1 || max_length > kMaxResponseLength) {
+    return expected(Code::range, "an integer in [1, 2^24 - 1]", "maxLength", std::to_string(max_length));
+  }
+  if (const TargetSupport support = target_support(target); !support.available) {
+    return expected(Code::device, "an available device", "device", support.reason);
+  }
+  return {};
+}
+
+Status make_tabular_sample_job(TabularSampling request, std::unique_ptr<TabularSampleJob>& job) {
+  Status status =
+      check_rollouts(*request.model, request.prompts, request.responses, request.max_length, request.target);
+  if (!status.ok()) return status;
+  job = std::make_unique<SamplingJob>(std::move(request));
+  return {};
+}
+
+}  // namespace covn
