@@ -1,12 +1,22 @@
 /** covn: measuring and using a language model's coverage (Chen et al., arXiv 2510.15020). */
 
 export {
+  type Automaton,
+  type BestOfN,
+  type BestOfNOptions,
+  type BestOfNRequest,
+  bestOfN,
   bestOfNReward,
+  type KeptResponses,
   type PassOptions,
   passAtN,
   passHatN,
+  type ResponseStatistics,
+  type Reward,
   type RewardedResponses,
+  type RewardFunction,
   type RewardOptions,
+  type RewardTable,
   type SampleCounts,
 } from './best-of-n/index.ts';
 export {
@@ -51,7 +61,20 @@ export {
   TabularModel,
 } from './model/index.ts';
 export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';
-export { type SampleFilter, type SampleInput, type SampleOptions, type Samples, sampleLogits } from './sample/index.ts';
+export {
+  type NextLogits,
+  type Prefixes,
+  type RolloutOptions,
+  type RolloutRequest,
+  type RolloutResponses,
+  rollout,
+  type SampleFilter,
+  type SampleInput,
+  type SampleOptions,
+  type Samples,
+  type Step,
+  sampleLogits,
+} from './sample/index.ts';
 export {
   type PairwiseInput,
   pairwiseCoverage,

@@ -1,4 +1,13 @@
-/** Pass@N, pass^N and Best-of-N from recorded samples. */
+/** Best-of-N from models, and Pass@N, pass^N and Best-of-N from recorded samples. */
 
+export {
+  type BestOfN,
+  type BestOfNOptions,
+  type BestOfNRequest,
+  bestOfN,
+  type KeptResponses,
+  type ResponseStatistics,
+} from './best-of-n.ts';
 export { type PassOptions, passAtN, passHatN, type SampleCounts } from './pass.ts';
 export { bestOfNReward, type RewardedResponses, type RewardOptions } from './reward.ts';
+export type { Automaton, Reward, RewardFunction, RewardTable } from './rewards.ts';

@@ -4,6 +4,7 @@ export {
   checkPrompts,
   checkResponses,
   defaultMaxLength,
+  maxTokens,
   type Responses,
   type SampledResponses,
   type SampleRequest,

@@ -53,17 +53,22 @@ export interface SequenceModel {
 
 export const defaultMaxLength = 1024;
 const maxResponses = 2 ** 31;
+/** The most tokens of a response. */
+export const maxTokens = 2 ** 24 - 1;
 
 /** Prompts as indices below `count`. */
 export function checkPrompts(prompts: unknown, count: number, name = 'prompts'): Int32Array {
   const list = checkNumberList(prompts, name);
-  return Int32Array.from({ length: list.length }, (_, i) => {
+  // Loops here and below: `from` takes 20 times as long.
+  const checked = new Int32Array(list.length);
+  for (let i = 0; i < list.length; i++) {
     const prompt = list[i]!;
     // Names are spelt out only for what is refused.
     if (!(Number.isInteger(prompt) && prompt >= 0 && prompt < count))
       checkInteger(prompt, `${name}[${i}]`, 0, count - 1);
-    return prompt;
-  });
+    checked[i] = prompt;
+  }
+  return checked;
 }
 
 /** Responses whose shape is sound. Tokens are checked where they are read. */
@@ -83,16 +88,25 @@ export function expandRequest(prompts: Int32Array, { N, samples }: SampleRequest
     throw typeError('either N or samples', 'the request', { N, samples });
   if (samples !== undefined) {
     const list = checkNumberList(samples, 'samples', prompts.length);
-    const numbers = Uint32Array.from({ length: list.length }, (_, i) =>
-      checkInteger(list[i], `samples[${i}]`, 0, 2 ** 32 - 1),
-    );
-    return { prompts: Uint32Array.from(prompts), samples: numbers };
+    const numbers = new Uint32Array(list.length);
+    for (let i = 0; i < list.length; i++) {
+      const sample = list[i]!;
+      if (!(Number.isInteger(sample) && sample >= 0 && sample < 2 ** 32)) {
+        checkInteger(sample, `samples[${i}]`, 0, 2 ** 32 - 1);
+      }
+      numbers[i] = sample;
+    }
+    return { prompts: new Uint32Array(prompts), samples: numbers };
   }
   const each = checkInteger(N, 'N', 1, maxResponses);
   const total = prompts.length * each;
   if (total > maxResponses) throw rangeError(`prompts * N up to 2^31`, 'N', N);
-  return {
-    prompts: Uint32Array.from({ length: total }, (_, i) => prompts[Math.floor(i / each)]!),
-    samples: Uint32Array.from({ length: total }, (_, i) => i % each),
-  };
+  const expanded = { prompts: new Uint32Array(total), samples: new Uint32Array(total) };
+  for (let i = 0, p = 0; p < prompts.length; p++) {
+    for (let sample = 0; sample < each; sample++, i++) {
+      expanded.prompts[i] = prompts[p]!;
+      expanded.samples[i] = sample;
+    }
+  }
+  return expanded;
 }

@@ -17,6 +17,7 @@ import {
   checkResponses,
   defaultMaxLength,
   expandRequest,
+  maxTokens,
   type Responses,
   type SampledResponses,
   type SampleRequest,
@@ -141,11 +142,11 @@ export class TabularModel implements SequenceModel {
         ...expanded,
         model: natives.get(this),
         seed: seedWords(seed),
-        maxLength: checkInteger(maxLength, 'maxLength', 1, 2 ** 24 - 1),
+        maxLength: checkInteger(maxLength, 'maxLength', 1, maxTokens),
         target: resolveDevice(options.device),
       },
       options,
     );
-    return { prompts: Int32Array.from(expanded.prompts), samples: Float64Array.from(expanded.samples), ...drawn };
+    return { prompts: new Int32Array(expanded.prompts), samples: new Float64Array(expanded.samples), ...drawn };
   }
 }

@@ -5,8 +5,10 @@ export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.
 export {
   checkJobOptions,
   checkOwnership,
+  followSignal,
   isShared,
   type JobOptions,
+  limitProgress,
   type Ownership,
   privateCopy,
   returning,

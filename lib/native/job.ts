@@ -129,6 +129,37 @@ function onAbort(signal: AbortSignal, cancel: () => void): void {
   cancels.add(cancel);
 }
 
+/** `onProgress` called no more often than the addon's jobs do: at most about 20 times a second, and for the end. */
+export function limitProgress(onProgress: JobOptions['onProgress']): (fraction: number) => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return (fraction) => {
+    const now = performance.now();
+    if (!onProgress || (fraction < 1 && now - last < 50)) return;
+    last = now;
+    onProgress(fraction);
+  };
+}
+
+/** A signal of one's own that follows another, a promise that it rejects, and an end to both. */
+export function followSignal(outer: AbortSignal | undefined): {
+  signal: AbortSignal;
+  aborted: Promise<never>;
+  end(): void;
+} {
+  const own = new AbortController();
+  const follow = () => own.abort(outer?.reason);
+  outer?.addEventListener('abort', follow, { once: true });
+  const aborted = new Promise<never>((_, reject) => {
+    own.signal.addEventListener('abort', () => reject(own.signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  const end = () => {
+    outer?.removeEventListener('abort', follow);
+    own.abort();
+  };
+  return { signal: own.signal, aborted, end };
+}
+
 /** Runs a job of the addon. `request` goes to it as it is, with `threads` added. */
 export function runJob<T>(start: StartJob, request: object, { signal, onProgress, threads }: JobOptions): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -81,7 +81,7 @@ export interface Samples {
   readonly logits?: LogitsArray;
 }
 
-const filterKeys = ['temperature', 'topK', 'topP', 'minP'];
+export const filterKeys = ['temperature', 'topK', 'topP', 'minP'];
 const optionKeys = [
   ...filterKeys,
   ...['N', 'seed', 'sequence', 'position', 'firstSample', 'device', 'ownership', 'threads', 'signal', 'onProgress'],

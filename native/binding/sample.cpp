@@ -39,7 +39,7 @@ Napi::Value sample_logits(const Napi::CallbackInfo& info) {
     request.tokens = arguments.output<int32_t>("tokens", napi_int32_array, draws);
     request.log_prob = arguments.output<float>("logProb", napi_float32_array, draws);
     request.sampled_log_prob = arguments.output<float>("sampledLogProb", napi_float32_array, draws);
-    if (request.tokens == nullptr) {
+    if (arguments.value("tokens").IsUndefined()) {
       throw ArgumentError{expected(Code::dtype, "an Int32Array", "tokens", "undefined")};
     }
     std::unique_ptr<Job> job;

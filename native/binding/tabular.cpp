@@ -42,6 +42,14 @@ std::vector<T> copy_of(const Arguments& arguments, const char* name, napi_typeda
   return {view.data, view.data + view.length};
 }
 
+// An output that has to be there. Empty arrays have no memory.
+double* required(const Arguments& arguments, const char* name, size_t length) {
+  if (arguments.value(name).IsUndefined()) {
+    throw ArgumentError{expected(Code::dtype, "a Float64Array", name, "undefined")};
+  }
+  return arguments.output<double>(name, napi_float64_array, length);
+}
+
 // The model's handle, or a status object.
 Napi::Value make_model(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
@@ -77,10 +85,7 @@ Napi::Value score_responses(const Napi::CallbackInfo& info) {
     if (request.offsets.size() != prompts.length + 1) {
       throw ArgumentError{expected(Code::shape, "one prompt a response", "prompts", std::to_string(prompts.length))};
     }
-    request.log_probs = arguments.output<double>("logProbs", napi_float64_array, prompts.length);
-    if (request.log_probs == nullptr) {
-      throw ArgumentError{expected(Code::dtype, "a Float64Array", "logProbs", "undefined")};
-    }
+    request.log_probs = required(arguments, "logProbs", prompts.length);
     std::unique_ptr<Job> job;
     if (Status status = make_tabular_score_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
     return start(info, arguments, std::move(job), [](Napi::Env env) { return env.Undefined(); });
@@ -156,12 +161,6 @@ Reward reward_of(const Arguments& arguments) {
   automaton.values = arguments.doubles("values");
   automaton.rejected = arguments.number("rejected");
   return reward;
-}
-
-double* required(const Arguments& arguments, const char* name, size_t length) {
-  double* out = arguments.output<double>(name, napi_float64_array, length);
-  if (out == nullptr) throw ArgumentError{expected(Code::dtype, "a Float64Array", name, "undefined")};
-  return out;
 }
 
 Napi::Value best_of_n(const Napi::CallbackInfo& info) {

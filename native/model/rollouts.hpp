@@ -28,8 +28,9 @@ class Rollouts {
         max_length_(max_length),
         roll_out_(kernels_for(target).roll_out[machine.sparse()][follower != nullptr]) {}
 
-  // Draws count <= kRolloutLanes responses into `lanes`; `tokens`, unless null: each response's. Stops early, what it
-  // leaves meaning nothing, when cancelled() says so.
+  // Draws count <= kRolloutLanes responses into `lanes`. Token h of lane i becomes tokens[h * kRolloutLanes + i],
+  // unless `tokens` is null; it grows as far as responses are long. Stops early, what it leaves meaning nothing, when
+  // cancelled() says so.
   template <class Cancelled>
   void run(const ResponseId* ids, size_t count, RolloutLanes& lanes, std::vector<int32_t>* tokens,
            const Cancelled& cancelled) const {
@@ -43,18 +44,13 @@ class Rollouts {
       lanes.follow[lane] = used && follower_ != nullptr ? follower_->starts[ids[lane].prompt] : 0;
       lanes.follow_log_prob[lane] = 0.0;
     }
-    std::vector<int32_t> slice(tokens != nullptr ? std::min(max_length_, kSlice) * kRolloutLanes : 0);
     const FollowTables none{};
     for (size_t position = 0; position < max_length_ && !cancelled(); position += kSlice) {
       const size_t steps = std::min(kSlice, max_length_ - position);
+      const size_t end_of_slice = (position + steps) * kRolloutLanes;
+      if (tokens != nullptr && tokens->size() < end_of_slice) tokens->resize(end_of_slice);
       roll_out_(machine_.tables(), follower_ != nullptr ? follower_->tables : none, seed_, position, steps, lanes,
-                tokens != nullptr ? slice.data() : nullptr);
-      for (size_t lane = 0; lane < count && tokens != nullptr; lane++) {
-        const size_t length = std::min<size_t>(lanes.length[lane], position + steps);
-        for (size_t h = position; h < length; h++) {
-          tokens[lane].push_back(slice[(h - position) * kRolloutLanes + lane]);
-        }
-      }
+                tokens != nullptr ? tokens->data() + position * kRolloutLanes : nullptr);
       if (std::all_of(lanes.state, lanes.state + count, [&](uint64_t state) { return state == end; })) break;
     }
   }

@@ -1,5 +1,6 @@
 // Scoring and sampling responses of a tabular model.
 #include <limits>
+#include <numeric>
 
 #include "core/validation.hpp"
 #include "model/rollouts.hpp"
@@ -75,22 +76,33 @@ class SamplingJob final : public TabularSampleJob {
     if (Status status = machine_.prepare(); !status.ok()) return fail(chunk, 0, std::move(status));
     const size_t first = chunk * kChunkResponses, end = std::min(request_.responses, first + kChunkResponses);
     RolloutLanes lanes;
+    std::vector<int32_t> steps;
     for (size_t r = first; r < end && !cancelled(); r += kRolloutLanes) {
       const size_t count = std::min(kRolloutLanes, end - r);
       ResponseId ids[kRolloutLanes];
       for (size_t i = 0; i < count; i++) ids[i] = {request_.prompts[r + i], request_.samples[r + i]};
-      std::vector<int32_t> tokens[kRolloutLanes];
-      rollouts_.run(ids, count, lanes, tokens, [this] { return cancelled(); });
+      rollouts_.run(ids, count, lanes, &steps, [this] { return cancelled(); });
       for (size_t i = 0; i < count; i++) {
         log_probs_[r + i] = Rollouts::log_prob(lanes, i);
-        lengths_[r + i] = static_cast<uint32_t>(tokens[i].size());
+        lengths_[r + i] = static_cast<uint32_t>(lanes.length[i]);
         ended_[r + i] = rollouts_.ended(lanes, i);
-        tokens_[chunk].insert(tokens_[chunk].end(), tokens[i].begin(), tokens[i].end());
       }
+      append_tokens(steps, lanes, count, tokens_[chunk]);
     }
   }
 
  private:
+  // From [steps, lanes] to one response after another.
+  static void append_tokens(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count,
+                            std::vector<int32_t>& tokens) {
+    size_t at = tokens.size();
+    tokens.resize(at + std::accumulate(lanes.length, lanes.length + count, size_t{0}));
+    for (size_t lane = 0; lane < count; lane++) {
+      const int32_t* const from = steps.data() + lane;
+      for (size_t h = 0; h < lanes.length[lane]; h++) tokens[at++] = from[h * kRolloutLanes];
+    }
+  }
+
   const TabularSampling request_;
   const TabularMachine& machine_;
   const Rollouts rollouts_;

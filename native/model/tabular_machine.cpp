@@ -14,8 +14,8 @@ Status check_entries(const TabularRows& rows, size_t states) {
   for (size_t e = 0; e < rows.log_probs.size(); e++) {
     const double log_prob = rows.log_probs[e];
     if (!(log_prob <= 1e-6)) {
-      return expected(Code::range, "a log-prob (at most 0)", "logProbs[" + std::to_string(e) + "]",
-                      std::to_string(log_prob));
+      const Code code = log_prob != log_prob ? Code::non_finite : Code::range;
+      return expected(code, "a log-prob (at most 0)", "logProbs[" + std::to_string(e) + "]", std::to_string(log_prob));
     }
     if (rows.next[e] < -1 || rows.next[e] >= static_cast<int64_t>(states)) {
       return expected(Code::range, "a state or -1", "next[" + std::to_string(e) + "]", std::to_string(rows.next[e]));

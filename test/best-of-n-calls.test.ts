@@ -1,0 +1,162 @@
+/** Best-of-N calls: cancellation, progress, errors. */
+
+import { describe, expect, test } from 'vitest';
+import { bestOfN, type Reward, type SampledResponses, type SequenceModel, TabularModel } from '../lib/index.ts';
+import { coin, responsesOf } from './support/machines.ts';
+
+const model = coin(0.3, 0.6);
+const prompts = [0, 1];
+const zero: Reward = ({ prompts }: SampledResponses) => new Float64Array(prompts.length);
+/** A response goes on for maxLength tokens. */
+const endless = new TabularModel({
+  vocab: 2,
+  logProbs: Float64Array.of(Math.log(0.5), Math.log(0.5)),
+  next: new Int32Array(2),
+  start: [0],
+});
+
+describe('a Best-of-N call', () => {
+  test.each([
+    ['natively', { logProb: endless } as Reward],
+    ['with a reward function', zero],
+  ])('%s: ends soon when it is told to, with the reason', async (_, reward) => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let aborted = 0;
+    const running = bestOfN(
+      endless,
+      [0],
+      { N: 2 ** 31, reward, maxLength: 1000 },
+      {
+        signal: controller.signal,
+        onProgress: () => {},
+      },
+    );
+    setTimeout(() => {
+      aborted = performance.now();
+      controller.abort(reason);
+    }, 100);
+    await expect(running).rejects.toBe(reason);
+    // Contract: 50 ms. Not a speed but a promise; the bound leaves room for a busy machine.
+    expect(performance.now() - aborted).toBeLessThan(500);
+  });
+
+  test('ends while a reward function takes its time', async () => {
+    const controller = new AbortController();
+    const reward = () => {
+      setTimeout(() => controller.abort(new Error('waited')), 5);
+      return new Promise<number[]>(() => {});
+    };
+    await expect(bestOfN(model, prompts, { N: 10, reward }, { signal: controller.signal })).rejects.toThrow('waited');
+  });
+
+  test('reports progress up to 1', async () => {
+    for (const reward of [zero, { logProb: model }]) {
+      const seen: number[] = [];
+      await bestOfN(model, prompts, { N: 50_000, reward }, { onProgress: (fraction) => seen.push(fraction) });
+      expect(seen.at(-1)).toBe(1);
+      expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    }
+  });
+
+  test('hands a reward function batches in order, each response once', async () => {
+    const seen: string[] = [];
+    const reward = async (batch: SampledResponses) => {
+      expect(batch.prompts.length).toBeLessThanOrEqual(7);
+      for (const [i, prompt] of batch.prompts.entries()) seen.push(`${prompt}:${batch.samples[i]}`);
+      await new Promise((resolve) => setTimeout(resolve, seen.length % 3));
+      return [...batch.prompts];
+    };
+    const { statistics } = await bestOfN(model, [1, 0], { N: 25, reward }, { batch: 7 });
+    expect(seen).toEqual([1, 0].flatMap((prompt) => Array.from({ length: 25 }, (_, i) => `${prompt}:${i}`)));
+    expect([...statistics.meanReward]).toEqual([1, 0]);
+  });
+
+  test('passes on what a reward function or a model throws, and leaves nothing unhandled', async () => {
+    const broken = () => {
+      throw new Error('no verifier');
+    };
+    await expect(bestOfN(model, prompts, { N: 100_000, reward: broken })).rejects.toThrow('no verifier');
+    const late = async () => Promise.reject(new Error('later'));
+    await expect(bestOfN(model, prompts, { N: 100_000, reward: late })).rejects.toThrow('later');
+    const failing: SequenceModel = { ...modelFaces(model), sample: () => Promise.reject(new Error('no model')) };
+    await expect(bestOfN(failing, prompts, { N: 100_000, reward: zero })).rejects.toThrow('no model');
+  });
+
+  test('no prompts is no responses', async () => {
+    for (const reward of [zero, { logProb: model }]) {
+      const run = await bestOfN(model, [], { N: 10, reward });
+      expect(run.bestRewards.length).toBe(0);
+      expect([...run.best!.offsets]).toEqual([0]);
+    }
+  });
+
+  test('infinite rewards count, NaN does not', async () => {
+    const infinite = ({ samples }: SampledResponses) =>
+      Float64Array.from(samples, (sample) => (sample === 3 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY));
+    const run = await bestOfN(model, [0], { N: 8, reward: infinite });
+    expect([...run.bestRewards]).toEqual([-Infinity, -Infinity, Infinity, Infinity]);
+    expect([...run.successes!]).toEqual([0, 0, 1, 1]);
+    expect(run.best!.samples[0]).toBe(3);
+    const nan = ({ prompts }: SampledResponses) =>
+      prompts.length > 0 ? new Float64Array(prompts.length).fill(Number.NaN) : [];
+    await expect(bestOfN(model, prompts, { N: 8, reward: nan })).rejects.toMatchObject({
+      code: 'ERR_COVN_NON_FINITE',
+      message: expect.stringContaining('sample 0 of prompt 0'),
+    });
+  });
+
+  test('refuses what makes no sense', async () => {
+    const next = Int32Array.of(0, 0);
+    const table = responsesOf([0, 0, 1], [[0], [0], [1]]);
+    const refused: [object, string][] = [
+      [{ N: 0 }, 'ERR_COVN_RANGE'],
+      [{ N: 2 ** 31 + 1 }, 'ERR_COVN_RANGE'],
+      [{ N: '4' }, 'ERR_COVN_DTYPE'],
+      [{ maxLength: 0 }, 'ERR_COVN_RANGE'],
+      [{ seed: 0.5 }, 'ERR_COVN_RANGE'],
+      [{ keep: 'everything' }, 'ERR_COVN_DTYPE'],
+      [{ keep: { top: 0 } }, 'ERR_COVN_RANGE'],
+      [{ keep: { best: 1 } }, 'ERR_COVN_DTYPE'],
+      [{ keep: 'all', N: 2 ** 30 }, 'ERR_COVN_RANGE'],
+      [{ success: Number.NaN }, 'ERR_COVN_RANGE'],
+      [{ reward: undefined }, 'ERR_COVN_DTYPE'],
+      [{ reward: {} }, 'ERR_COVN_DTYPE'],
+      [{ reward: { equals: table, logProb: model } }, 'ERR_COVN_DTYPE'],
+      [{ reward: { logprob: model } }, 'ERR_COVN_DTYPE'],
+      [{ reward: { logProb: {} } }, 'ERR_COVN_DTYPE'],
+      [{ reward: { logProb: endless } }, 'ERR_COVN_SHAPE'],
+      [{ reward: { equals: responsesOf([0], [[0]]) } }, 'ERR_COVN_RANGE'],
+      [{ reward: { equals: responsesOf([0, 1], [[0], [2]]) } }, 'ERR_COVN_RANGE'],
+      [{ reward: { table: { ...table, values: [1, 2, 3] } } }, 'ERR_COVN_RANGE'],
+      [{ reward: { table: { ...table, values: [1, 1] } } }, 'ERR_COVN_SHAPE'],
+      [{ reward: { automaton: { next, start: 0 } } }, 'ERR_COVN_DTYPE'],
+      [{ reward: { automaton: { next, start: 1, accepting: [0] } } }, 'ERR_COVN_RANGE'],
+      [{ reward: { automaton: { next, start: [0], accepting: [0] } } }, 'ERR_COVN_SHAPE'],
+      [{ reward: { automaton: { next: Int32Array.of(0, 1), start: 0, accepting: [0] } } }, 'ERR_COVN_RANGE'],
+      [{ reward: { automaton: { next, start: 0, accepting: [1] } } }, 'ERR_COVN_RANGE'],
+      [{ reward: { automaton: { next, start: 0, values: [Number.NaN] } } }, 'ERR_COVN_NON_FINITE'],
+      [{ reward: { automaton: { next, start: 0, accepting: [0], classes: [0] } } }, 'ERR_COVN_SHAPE'],
+      [{ reward: () => [1] }, 'ERR_COVN_SHAPE'],
+      [{ reward: () => 1 }, 'ERR_COVN_DTYPE'],
+      [{ rewards: zero }, 'ERR_COVN_DTYPE'],
+    ];
+    for (const [change, code] of refused) {
+      const call = bestOfN(model, prompts, { N: 4, reward: zero, ...change } as never);
+      await expect(call, JSON.stringify(change)).rejects.toMatchObject({ code });
+    }
+    const request = { N: 4, reward: zero };
+    await expect(bestOfN(model, [0, 2], request)).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
+    await expect(bestOfN(model, [0, 0], request)).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
+    await expect(bestOfN({} as never, [0], request)).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
+    await expect(bestOfN(model, [0], request, { batch: 0 })).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
+    await expect(bestOfN(model, [0], request, { batches: 9 } as never)).rejects.toMatchObject({
+      code: 'ERR_COVN_DTYPE',
+    });
+  });
+});
+
+/** A model's functions, so that one of them can be replaced. */
+function modelFaces(of: SequenceModel): SequenceModel {
+  return { vocab: of.vocab, logProb: (...a) => of.logProb(...a), sample: (...a) => of.sample(...a) };
+}
