@@ -149,12 +149,15 @@ describe('processes', () => {
   const script = (name: string, ...args: string[]) =>
     run(process.execPath, [path.join(here, 'fixtures', name), ...args], { timeout: 60_000 });
 
-  test('8 worker threads, half of them terminated in mid-job, leave no crash and no hang', async () => {
-    for (let repeat = 0; repeat < 3; repeat++) {
-      const { stdout } = await script('workers.mjs');
-      expect(JSON.parse(stdout)).toEqual({ finished: 4, terminated: 4, wrong: 0 });
-    }
-  });
+  test.each(['logits', 'models'])(
+    '8 worker threads on %s, half of them terminated in mid-job, leave no crash and no hang',
+    async (kind) => {
+      for (let repeat = 0; repeat < 3; repeat++) {
+        const { stdout } = await script('workers.mjs', kind);
+        expect(JSON.parse(stdout)).toEqual({ finished: 4, terminated: 4, wrong: 0 });
+      }
+    },
+  );
 
   test('an idle addon does not keep the process alive, and a finished call does not either', async () => {
     const { stdout } = await script('exits.mjs', 'idle');
