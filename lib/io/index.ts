@@ -1,6 +1,7 @@
 /** Readers of what other tools write. A missing value is never 0; errors name the file and the place. */
 
 export { type LogProbOptions, type LogProbs, logRatios, modelNames, readLogProbs } from './logprobs.ts';
+export { type ModelFile, modelError, readModel } from './model.ts';
 export { type NpyArray, readNpy } from './npy.ts';
 export { FormatError, listNames, type Place, placeText, printable, suggest } from './place.ts';
 export { type LogRatios, readLogRatios } from './ratios.ts';

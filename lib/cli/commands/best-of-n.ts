@@ -6,16 +6,18 @@ import type { Estimate } from '../../estimate/index.ts';
 import { FormatError, printable, readSamples, type Samples } from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { estimate, percent, table } from '../format.ts';
-import { addTableOptions, sizes, type TableFlags } from '../options.ts';
+import { addTableOptions, number, sizes, type TableFlags } from '../options.ts';
+import { UsageError } from '../usage.ts';
+import { isModel, type ModelFlags, runModel } from './best-of-n-model.ts';
 
-interface BestOfNFlags extends TableFlags {
+interface BestOfNFlags extends TableFlags, ModelFlags {
   readonly sizes?: number[];
   readonly problem?: string;
   readonly correct?: string;
   readonly reward?: string;
   readonly sample?: string;
   readonly filter?: string;
-  readonly ties: 'average' | 'first';
+  readonly ties?: 'average' | 'first';
 }
 
 interface Statistic {
@@ -25,7 +27,7 @@ interface Statistic {
 }
 
 /** Everything that the samples allow. */
-function statistics(given: Samples, Ns: number[], { confidence, ties }: BestOfNFlags): Statistic[] {
+function statistics(given: Samples, Ns: number[], { confidence, ties = 'average' }: BestOfNFlags): Statistic[] {
   const { samples, correct, rewards, scores, offsets } = given;
   const out: Statistic[] = [];
   if (correct) {
@@ -46,7 +48,21 @@ function statistics(given: Samples, Ns: number[], { confidence, ties }: BestOfNF
   return out;
 }
 
+const ofModels = ['draws', 'seed', 'maxLength'] as const;
+const ofSamples = ['problem', 'correct', 'reward', 'sample', 'filter', 'ties', 'delimiter'] as const;
+
+/** Refuses options that would be ignored. */
+function checkApply(file: string, flags: BestOfNFlags): void {
+  const model = isModel(file);
+  const key = (model ? ofSamples : ofModels).find((name) => flags[name] !== undefined);
+  if (key === undefined) return;
+  const option = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(`--${option} has no effect on ${model ? 'a model' : 'recorded samples'}: leave it out`);
+}
+
 async function run(context: Context, file: string, flags: BestOfNFlags): Promise<void> {
+  checkApply(file, flags);
+  if (isModel(file)) return runModel(context, file, flags);
   const { problem, correct, reward, sample, filter, delimiter, quotes } = flags;
   const stated = { problem, correct, reward, sample, filter, delimiter, quotes, signal: context.signal };
   const given = await readSamples(file, Object.fromEntries(Object.entries(stated).filter(([, v]) => v !== undefined)));
@@ -80,16 +96,22 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
 export function addBestOfN(program: Command, context: (json?: boolean) => Context): void {
   const command = program
     .command('best-of-n')
-    .summary('Pass@N, pass^N and Best-of-N by reward from recorded samples')
-    .description('Unbiased estimates from n recorded samples a problem; N above n is refused, never extrapolated.')
-    .argument('<file>', 'CSV, TSV or JSONL (.gz allowed): a row per sample, counts (problem, n, c), or arrays')
-    .option('-N, --sizes <N,...>', 'numbers of draws (default: powers of two up to the fewest samples)', sizes(true))
+    .summary('Pass@N, pass^N and Best-of-N by reward, from recorded samples or a model')
+    .description('Unbiased estimates from n samples a problem; N above n is refused, never extrapolated.')
+    .argument(
+      '<file>',
+      'samples as CSV, TSV or JSONL: a row each, counts (problem, n, c), or arrays; or a model (.json)',
+    )
+    .option('-N, --sizes <N,...>', 'sizes N (default: powers of two up to the fewest samples)', sizes(true))
+    .option('--draws <n>', 'a model: responses drawn for each prompt (default: 4096)', number(1, 2 ** 31, true))
+    .option('--seed <n>', 'a model: seed of the draws (default: 0)', number(0, Number.MAX_SAFE_INTEGER, true))
+    .option('--max-length <n>', 'a model: the most tokens of a response (default: 1024)', number(1, 2 ** 24 - 1, true))
     .option('--problem <column>', 'the problem (default: problem, task_id, doc_id, idx or id)')
     .option('--correct <column>', 'right or wrong (default: correct, passed, score or acc)')
     .option('--reward <column>', 'what the choice goes by (default: reward or pred_score)')
     .option('--sample <column>', "the sample's number; rows repeated by a rerun are left out")
     .option('--filter <name>', "value of the column 'filter' to read, where samples were judged by several")
-    .addOption(new Option('--ties <rule>', 'equal rewards').choices(['average', 'first']).default('average'));
+    .addOption(new Option('--ties <rule>', 'equal rewards (default: average)').choices(['average', 'first']));
   addTableOptions(command)
     .addHelpText(
       'after',
@@ -97,6 +119,7 @@ export function addBestOfN(program: Command, context: (json?: boolean) => Contex
 Examples:
   covn best-of-n results.jsonl.gz --problem task_id --correct passed
   covn best-of-n counts.csv -N 1,10,100
+  covn best-of-n machine.json --draws 1000000 -N 1,1000,1000000
   covn best-of-n answers.jsonl --correct score --reward pred_score --ties first -N 1,2,4,8 --json`,
     )
     .action((file: string, flags: BestOfNFlags) => run(context(flags.json), file, flags));
