@@ -211,7 +211,64 @@ def numpy_best_of_n(request):
     return results + [{"by": "scipy", "how": how, "work": 1e3 * problems, "seconds": timed(whole_arrays, request)}]
 
 
+def torch_sample(request):
+    rows, vocab, size = request["rows"], request["vocab"], request["N"]
+    x = tensor(rows * vocab, 5.0, "f32", (rows, vocab))
+    work = 4 * rows * vocab if size == 1 else 1e3 * rows * size
+    calls = {
+        "softmax, multinomial": lambda: torch.multinomial(torch.softmax(x, -1), size, replacement=True),
+        "softmax, argmax of p / exponential": lambda: torch.softmax(x, -1).div_(torch.empty_like(x).exponential_(1.0)).argmax(-1),
+    }
+    if size > 1:
+        calls.popitem()
+    how = min(calls, key=lambda name: min(timed(calls[name], ONCE)))
+    return [{"by": "torch", "how": f"{torch.__version__}, {how}", "work": work, "seconds": timed(calls[how], request)}]
+
+
+def numpy_sample(request):
+    vocab, size = request["vocab"], request["N"]
+    rows = max(1, min(request["rows"], NUMPY_BYTES // 8 // vocab))
+    x = normals(rows * vocab, 5.0).reshape(rows, vocab)
+    rng = np.random.default_rng(5)
+    ids = np.empty((rows, size), np.int64)
+
+    def call():
+        for row in range(rows):
+            sums = np.cumsum(np.exp(x[row] - x[row].max()), dtype=np.float64)
+            ids[row] = np.searchsorted(sums, rng.random(size) * sums[-1], side="right")
+
+    work = 4 * rows * vocab if size == 1 else 1e3 * rows * size
+    how = f"{np.__version__}, cumsum and searchsorted"
+    return [{"by": "numpy", "how": how, "work": work, "seconds": timed(call, request)}]
+
+
+def numpy_model(request):
+    """Alias tables, all responses side by side."""
+    states, vocab, count, length = request["states"], request["vocab"], 16384, 16
+    rng = np.random.default_rng(6)
+    weights = np.exp(rng.normal(0.0, 1.5, (states, vocab)))
+    log_probs = np.log(weights / weights.sum(1, keepdims=True))
+    # Tables of the right size with any content: what is timed does not depend on it.
+    share, alias = rng.random((states, vocab)), rng.integers(0, vocab, (states, vocab))
+    following = rng.integers(0, states, (states, vocab))
+
+    def call():
+        state, total = np.zeros(count, np.int64), np.zeros(count)
+        for _ in range(length):
+            u = rng.random(count) * vocab
+            column = u.astype(np.int64)
+            token = np.where(u - column < share[state, column], column, alias[state, column])
+            total += log_probs[state, token]
+            state = following[state, token]
+
+    work = 1e3 * count * length
+    return [{"by": "numpy", "how": f"{np.__version__}, alias tables", "work": work, "seconds": timed(call, request)}]
+
+
 PEERS = {
+    ("sample", "torch"): torch_sample,
+    ("sample", "numpy"): numpy_sample,
+    ("model", "numpy"): numpy_model,
     ("logprob", "torch"): torch_logprob,
     ("logprob", "numpy"): numpy_logprob,
     ("hidden", "torch"): torch_hidden,

@@ -120,3 +120,80 @@ export function passAtN(n, correct, N) {
   }
   return total / correct.length;
 }
+
+/** exp(x - max) of a row, summed up on the way: the distribution function, unscaled. */
+function cumulate(x, begin, vocab, sums) {
+  let max = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < vocab; i++) if (x[begin + i] > max) max = x[begin + i];
+  let sum = 0;
+  for (let i = 0; i < vocab; i++) sums[i] = sum += Math.exp(x[begin + i] - max);
+}
+
+/** N token ids from each row, by bisection of its distribution function. */
+export function sampleTokens(logits, vocab, rows, N) {
+  const ids = new Int32Array(rows * N);
+  const sums = new Float64Array(vocab);
+  for (let row = 0; row < rows; row++) {
+    cumulate(logits, row * vocab, vocab, sums);
+    for (let k = 0; k < N; k++) {
+      const place = Math.random() * sums[vocab - 1];
+      let [low, high] = [0, vocab - 1];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (sums[middle] > place) high = middle;
+        else low = middle + 1;
+      }
+      ids[row * N + k] = low;
+    }
+  }
+  return ids;
+}
+
+/** Mean and standard deviation of a token's -log p, nats. */
+export function surprisal(row) {
+  const logZ = -logProb(row, 0, row.length, 0) + row[0];
+  let [mean, squares] = [0, 0];
+  for (const x of row) {
+    const nats = logZ - x;
+    mean += Math.exp(-nats) * nats;
+    squares += Math.exp(-nats) * nats * nats;
+  }
+  return { entropy: mean, deviation: Math.sqrt(squares - mean * mean) };
+}
+
+/** Walker's tables of each state, by Vose's method. */
+export function aliasTables({ vocab, logProbs }) {
+  const share = new Float64Array(logProbs.length).fill(1);
+  const alias = Int32Array.from(logProbs, (_, i) => i % vocab);
+  for (let begin = 0; begin < logProbs.length; begin += vocab) {
+    const left = Float64Array.from(logProbs.subarray(begin, begin + vocab), (x) => Math.exp(x) * vocab);
+    const [small, large] = [[], []];
+    for (const [token, mass] of left.entries()) (mass < 1 ? small : large).push(token);
+    while (small.length > 0 && large.length > 0) {
+      const token = small.pop();
+      const other = large.at(-1);
+      share[begin + token] = left[token];
+      alias[begin + token] = other;
+      left[other] -= 1 - left[token];
+      if (left[other] < 1) small.push(large.pop());
+    }
+  }
+  return { share, alias };
+}
+
+/** The log-probs of `count` responses of `length` tokens from state 0, summed. */
+export function rollOut({ vocab, logProbs, next }, { share, alias }, count, length) {
+  let total = 0;
+  for (let response = 0; response < count; response++) {
+    let state = 0;
+    for (let h = 0; h < length; h++) {
+      const u = Math.random() * vocab;
+      const column = u | 0;
+      const entry = state * vocab + column;
+      const chosen = u - column < share[entry] ? entry : state * vocab + alias[entry];
+      total += logProbs[chosen];
+      state = next[chosen];
+    }
+  }
+  return total;
+}

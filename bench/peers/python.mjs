@@ -31,10 +31,12 @@ function findInterpreter() {
 
 export function openPython(threads) {
   const { interpreter, packages } = findInterpreter();
-  const kinds = ['logprob', 'hidden', 'tournament', 'best-of-n'];
+  const kinds = ['logprob', 'hidden', 'sample', 'model', 'tournament', 'best-of-n'];
   const peersOf = {
     logprob: ['numpy', 'torch'],
     hidden: ['torch'],
+    sample: ['numpy', 'torch'],
+    model: ['numpy'],
     tournament: ['numpy', 'torch'],
     'best-of-n': ['numpy'],
   };

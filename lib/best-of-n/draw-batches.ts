@@ -1,40 +1,70 @@
 import { nonFiniteError } from '../errors.ts';
-import type { ModelOptions, SampledResponses } from '../model/index.ts';
+import { type ModelOptions, nativeModel, type SampledResponses, sampleNatively } from '../model/index.ts';
 import { followSignal, limitProgress } from '../native/index.ts';
 import { checkNumberList, type NumberList } from '../validate.ts';
 import { makeReduced, type Plan, type Reduced } from './plan.ts';
 import { rewardFunction } from './rewards.ts';
 
-/** Batches drawn ahead of the one that is being rewarded. */
-const ahead = 3;
+/** Draws in progress beside the one that is being rewarded. */
+const ahead = 2;
+
+/** The addon draws this many tokens at a time, in a few batches: smaller calls cost more than they draw. */
+const nativeTokens = 2 ** 22;
+
+function responsesPerDraw({ model, maxLength }: Plan, batch: number): number {
+  return nativeModel(model) ? batch * Math.max(1, Math.floor(nativeTokens / batch / maxLength)) : batch;
+}
+
+/** Responses first .. first + size of all, prompt after prompt. */
+function drawFrom(plan: Plan, first: number, size: number, options: ModelOptions): Promise<SampledResponses> {
+  const { model, N, seed, maxLength } = plan;
+  const prompts = new Uint32Array(size);
+  const samples = new Uint32Array(size);
+  let p = Math.floor(first / N);
+  let sample = first - p * N;
+  for (let i = 0; i < size; ) {
+    const prompt = plan.prompts[p++]!;
+    for (const end = Math.min(size, i + N - sample); i < end; i++) {
+      prompts[i] = prompt;
+      samples[i] = sample++;
+    }
+    sample = 0;
+  }
+  const native = nativeModel(model);
+  const drawn = native
+    ? sampleNatively(native, { prompts, samples, seed, maxLength }, options)
+    : model.sample(prompts, { samples, seed, maxLength }, options);
+  drawn.catch(() => {}); // whoever takes it from the queue learns of it
+  return drawn;
+}
+
+/** Responses from .. to, as views but for the offsets. */
+function part(drawn: SampledResponses, from: number, to: number): SampledResponses {
+  if (from === 0 && to >= drawn.prompts.length) return drawn;
+  const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
+  const begin = offsets[from]!;
+  return {
+    prompts: prompts.subarray(from, to),
+    samples: samples.subarray(from, to),
+    tokens: tokens.subarray(begin, offsets[Math.min(to, prompts.length)]),
+    offsets: offsets.slice(from, to + 1).map((offset) => offset - begin),
+    logProbs: logProbs.subarray(from, to),
+    ended: ended.subarray(from, to),
+  };
+}
 
 /** All responses, prompt after prompt, as batches in order. */
 async function* drawBatches(plan: Plan, batch: number, options: ModelOptions): AsyncGenerator<SampledResponses> {
-  const { model, N, seed, maxLength } = plan;
-  const total = plan.prompts.length * N;
-  const draw = (first: number) => {
-    const size = Math.min(batch, total - first);
-    const prompts = new Int32Array(size);
-    const samples = new Float64Array(size);
-    let p = Math.floor(first / N);
-    let sample = first - p * N;
-    for (let i = 0; i < size; i++) {
-      prompts[i] = plan.prompts[p]!;
-      samples[i] = sample++;
-      if (sample === N) {
-        sample = 0;
-        p++;
-      }
-    }
-    const drawn = model.sample(prompts, { samples, seed, maxLength }, options);
-    drawn.catch(() => {}); // whoever takes it from the queue learns of it
-    return drawn;
-  };
+  const total = plan.prompts.length * plan.N;
+  const each = responsesPerDraw(plan, batch);
   const queue: Promise<SampledResponses>[] = [];
   let next = 0;
-  for (let first = 0; first < total; first += batch) {
-    for (; next < total && queue.length <= ahead; next += batch) queue.push(draw(next));
-    yield await queue.shift()!;
+  for (let first = 0; first < total; first += each) {
+    for (; next < total && queue.length <= ahead; next += each) {
+      queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
+    }
+    const drawn = await queue.shift()!;
+    for (let from = 0; from < drawn.prompts.length; from += batch) yield part(drawn, from, from + batch);
   }
 }
 
@@ -85,38 +115,73 @@ function checkRewards(rewards: NumberList, { prompts, samples }: SampledResponse
 }
 
 /** Takes responses, each prompt's in order. */
-function makeReducer(plan: Plan) {
-  const reduced = makeReduced(plan);
-  const { N, sizes, success = Number.POSITIVE_INFINITY } = plan;
-  const { successes, bestRewards, sums } = reduced;
-  const kept = new KeptList(reduced, plan.kept);
-  let p = 0;
-  let k = 0;
-  let taken = 0;
-  let [count, best] = [0, Number.NEGATIVE_INFINITY];
-  const take = (batch: SampledResponses, rewards: NumberList): void => {
-    const { logProbs, offsets, ended } = batch;
-    for (let i = 0; i < rewards.length; i++) {
+class Reducer {
+  readonly reduced: Reduced;
+  readonly #plan: Plan;
+  readonly #kept: KeptList;
+  // Where it is: the prompt, how many of its responses came, the size that they count for, and what they came to.
+  #p = 0;
+  #taken = 0;
+  #size = 0;
+  #successes = 0;
+  #best = Number.NEGATIVE_INFINITY;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.reduced = makeReduced(plan);
+    this.#kept = new KeptList(this.reduced, plan.kept);
+  }
+
+  take(batch: SampledResponses, rewards: NumberList): void {
+    const { sizes, kept } = this.#plan;
+    for (let i = 0; i < rewards.length; ) {
+      const end = Math.min(rewards.length, i + sizes[this.#size]! - this.#taken);
+      this.#add(batch, rewards, i, end);
+      if (kept > 0) for (let j = i; j < end; j++) this.#kept.add(this.#p, this.#taken + j - i, rewards[j]!);
+      this.#taken += end - i;
+      i = end;
+      if (this.#taken === sizes[this.#size]!) this.#close();
+    }
+  }
+
+  /** Responses of one prompt, none of which passes a size. */
+  #add({ logProbs, offsets, ended }: SampledResponses, rewards: NumberList, from: number, to: number): void {
+    const { success = Number.POSITIVE_INFINITY, N } = this.#plan;
+    let [count, best] = [this.#successes, this.#best];
+    let [sum, squares, logProb, complete] = [0, 0, 0, 0];
+    for (let i = from; i < to; i++) {
       const reward = rewards[i]!;
-      const logProb = logProbs[i]!;
       if (reward >= success) count++;
       if (reward > best) best = reward;
-      sums[5 * p]! += reward;
-      sums[5 * p + 1]! += reward * reward;
-      sums[5 * p + 2]! += logProb;
-      sums[5 * p + 3]! += offsets[i + 1]! - offsets[i]!;
-      sums[5 * p + 4]! += ended[i]!;
-      kept.add(p, taken, reward);
-      if (reduced.rewards) reduced.rewards[p * N + taken] = reward;
-      if (reduced.logProbs) reduced.logProbs[p * N + taken] = logProb;
-      if (++taken < sizes[k]!) continue;
-      successes[p * sizes.length + k] = count;
-      bestRewards[p * sizes.length + k] = best;
-      if (++k < sizes.length) continue;
-      [p, k, taken, count, best] = [p + 1, 0, 0, 0, Number.NEGATIVE_INFINITY];
+      sum += reward;
+      squares += reward * reward;
+      logProb += logProbs[i]!;
+      complete += ended[i]!;
     }
-  };
-  return { reduced, take };
+    [this.#successes, this.#best] = [count, best];
+    const { sums, rewards: stored, logProbs: storedLogProbs } = this.reduced;
+    const at = 5 * this.#p;
+    sums[at]! += sum;
+    sums[at + 1]! += squares;
+    sums[at + 2]! += logProb;
+    sums[at + 3]! += offsets[to]! - offsets[from]!;
+    sums[at + 4]! += complete;
+    const first = this.#p * N + this.#taken - from;
+    for (let i = from; stored && i < to; i++) stored[first + i] = rewards[i]!;
+    for (let i = from; storedLogProbs && i < to; i++) storedLogProbs[first + i] = logProbs[i]!;
+  }
+
+  /** A size is complete, and perhaps the prompt. */
+  #close(): void {
+    const { sizes } = this.#plan;
+    const at = this.#p * sizes.length + this.#size;
+    this.reduced.successes[at] = this.#successes;
+    this.reduced.bestRewards[at] = this.#best;
+    if (++this.#size < sizes.length) return;
+    this.#p++;
+    this.#taken = this.#size = this.#successes = 0;
+    this.#best = Number.NEGATIVE_INFINITY;
+  }
 }
 
 /** Drawn by the model, rewarded and reduced on the JavaScript thread. */
@@ -124,14 +189,14 @@ export async function drawInBatches(plan: Plan, batch: number, options: ModelOpt
   const { onProgress, signal: outer, ...rest } = options;
   const { signal, aborted, end } = followSignal(outer);
   const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
-  const { reduced, take } = makeReducer(plan);
+  const reducer = new Reducer(plan);
   const total = plan.prompts.length * plan.N;
   const report = limitProgress(onProgress);
   let done = 0;
   try {
     for await (const drawn of drawBatches(plan, batch, { ...rest, signal })) {
       // A reward function may take its time, and knows nothing of the signal.
-      take(drawn, checkRewards(await Promise.race([rewards(drawn), aborted]), drawn));
+      reducer.take(drawn, checkRewards(await Promise.race([rewards(drawn), aborted]), drawn));
       signal.throwIfAborted();
       done += drawn.prompts.length;
       report(done / total);
@@ -139,5 +204,5 @@ export async function drawInBatches(plan: Plan, batch: number, options: ModelOpt
   } finally {
     end(); // and with it whatever is still being drawn, when a reward failed
   }
-  return reduced;
+  return reducer.reduced;
 }

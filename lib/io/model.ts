@@ -61,10 +61,18 @@ class Fields {
     });
   }
 
+  /** Whole numbers of 32 bits: rounding them would read another model. */
+  integers(name: string, list: unknown): number[] {
+    const numbers = this.numbers(name, list);
+    const at = numbers.findIndex((item) => item !== (item | 0));
+    if (at >= 0) this.fail('a whole number', `${name}[${at}]`, `${numbers[at]}`);
+    return numbers;
+  }
+
   /** [rows, columns] as one list. */
-  rows(name: string, columns: number, nothing?: number): number[] {
+  rows(name: string, columns: number, read: (name: string, row: unknown) => number[]): number[] {
     return this.list(name).flatMap((row, r) => {
-      const numbers = this.numbers(`${name}[${r}]`, row, nothing);
+      const numbers = read(`${name}[${r}]`, row);
       if (numbers.length !== columns) this.fail(`${columns} numbers`, `${name}[${r}]`, `${numbers.length}`);
       return numbers;
     });
@@ -79,7 +87,7 @@ function referencesOf(fields: Fields): Responses {
   for (const [prompt, list] of fields.list('references').entries()) {
     if (!Array.isArray(list)) fields.fail('an array of responses', `references[${prompt}]`, JSON.stringify(list));
     for (const [r, response] of list.entries()) {
-      for (const token of fields.numbers(`references[${prompt}][${r}]`, response)) tokens.push(token);
+      for (const token of fields.integers(`references[${prompt}][${r}]`, response)) tokens.push(token);
       prompts.push(prompt);
       offsets.push(tokens.length);
     }
@@ -93,9 +101,9 @@ function acceptedOf(file: string, fields: Fields, vocab: number): Automaton {
   const parts = new Fields(file, value as Json, ['next', 'start', 'accepting']);
   const start = parts.value('start');
   return {
-    next: Int32Array.from(parts.rows('next', vocab)),
-    start: typeof start === 'number' ? start : parts.numbers('start', start),
-    accepting: parts.numbers('accepting', parts.value('accepting')),
+    next: Int32Array.from(parts.rows('next', vocab, (name, row) => parts.integers(name, row))),
+    start: typeof start === 'number' ? start : parts.integers('start', start),
+    accepting: parts.integers('accepting', parts.value('accepting')),
   };
 }
 
@@ -119,16 +127,19 @@ function parse(file: string, content: string): ModelFile {
   }
   const fields = new Fields(file, json as Json, known);
   const vocab = fields.number('vocab');
+  if (!(Number.isInteger(vocab) && vocab >= 1)) fields.fail('a whole number >= 1', 'vocab', `${vocab}`);
+  const numbers = (name: string, row: unknown) => fields.numbers(name, row);
+  const logProbs = (name: string, row: unknown) => fields.numbers(name, row, Number.NEGATIVE_INFINITY);
   if (fields.has('logProbs') === fields.has('probabilities')) {
     fields.fail("either 'logProbs' or 'probabilities'", 'the model', fields.has('logProbs') ? 'both' : 'neither');
   }
-  const logProbs = fields.has('logProbs')
-    ? fields.rows('logProbs', vocab, Number.NEGATIVE_INFINITY)
-    : fields.rows('probabilities', vocab).map(Math.log);
+  const rows = fields.has('logProbs')
+    ? fields.rows('logProbs', vocab, logProbs)
+    : fields.rows('probabilities', vocab, numbers).map(Math.log);
   const model = new TabularModel({
     vocab,
-    logProbs: Float64Array.from(logProbs),
-    next: Int32Array.from(fields.rows('next', vocab)),
+    logProbs: Float64Array.from(rows),
+    next: Int32Array.from(fields.rows('next', vocab, (name, row) => fields.integers(name, row))),
     start: fields.numbers('start', fields.value('start')),
     ...(fields.has('stop') && { stop: fields.numbers('stop', fields.value('stop')) }),
   });

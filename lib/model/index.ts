@@ -10,4 +10,11 @@ export {
   type SampleRequest,
   type SequenceModel,
 } from './sequence.ts';
-export { checkModelOptions, type ModelOptions, nativeModel, type TabularInput, TabularModel } from './tabular.ts';
+export {
+  checkModelOptions,
+  type ModelOptions,
+  nativeModel,
+  sampleNatively,
+  type TabularInput,
+  TabularModel,
+} from './tabular.ts';

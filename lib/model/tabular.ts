@@ -135,18 +135,27 @@ export class TabularModel implements SequenceModel {
     checkObject(request, 'the request');
     checkKnownKeys(request, requestKeys, 'the request');
     const { seed = 0, maxLength = defaultMaxLength } = request;
-    const expanded = expandRequest(checkPrompts(prompts, this.prompts), request);
-    const drawn = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>(
-      addon().sampleTabular,
-      {
-        ...expanded,
-        model: natives.get(this),
-        seed: seedWords(seed),
-        maxLength: checkInteger(maxLength, 'maxLength', 1, maxTokens),
-        target: resolveDevice(options.device),
-      },
-      options,
-    );
-    return { prompts: new Int32Array(expanded.prompts), samples: new Float64Array(expanded.samples), ...drawn };
+    const drawn = {
+      ...expandRequest(checkPrompts(prompts, this.prompts), request),
+      seed: checkInteger(seed, 'seed', 0),
+      maxLength: checkInteger(maxLength, 'maxLength', 1, maxTokens),
+    };
+    return sampleNatively(natives.get(this)!, drawn, options);
   }
+}
+
+/** Responses of one of the addon's models. What is drawn has been checked, and is nobody else's. */
+export async function sampleNatively(
+  model: NativeModel,
+  drawn: { prompts: Uint32Array; samples: Uint32Array; seed: number; maxLength: number },
+  options: ModelOptions,
+): Promise<SampledResponses> {
+  const request = { ...drawn, model, seed: seedWords(drawn.seed), target: resolveDevice(options.device) };
+  const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>(
+    addon().sampleTabular,
+    request,
+    options,
+  );
+  const { prompts, samples } = drawn;
+  return { prompts: new Int32Array(prompts.buffer), samples: new Float64Array(samples), ...responses };
 }

@@ -1,7 +1,9 @@
 // Scoring and sampling responses of a tabular model.
 #include <limits>
+#include <memory>
 #include <numeric>
 
+#include "core/huge_pages.hpp"
 #include "core/validation.hpp"
 #include "model/rollouts.hpp"
 
@@ -67,9 +69,7 @@ class SamplingJob final : public TabularSampleJob {
   const std::vector<double>& log_probs() const override { return log_probs_; }
   const std::vector<uint32_t>& lengths() const override { return lengths_; }
   const std::vector<uint8_t>& ended() const override { return ended_; }
-  void copy_tokens(int32_t* tokens) const override {
-    for (const std::vector<int32_t>& part : tokens_) tokens = std::copy(part.begin(), part.end(), tokens);
-  }
+  std::unique_ptr<int32_t[]> take_tokens() override { return std::move(all_); }
 
  protected:
   void run_chunk(size_t chunk) override {
@@ -87,20 +87,40 @@ class SamplingJob final : public TabularSampleJob {
         lengths_[r + i] = static_cast<uint32_t>(lanes.length[i]);
         ended_[r + i] = rollouts_.ended(lanes, i);
       }
-      append_tokens(steps, lanes, count, tokens_[chunk]);
+      tokens_[chunk].push_back(in_order(steps, lanes, count));
     }
   }
 
  private:
+  Status merge() override {
+    const size_t total = std::accumulate(lengths_.begin(), lengths_.end(), size_t{0});
+    all_ = std::make_unique_for_overwrite<int32_t[]>(total);
+    advise_huge_pages(all_.get(), total * sizeof(int32_t));
+    int32_t* to = all_.get();
+    for (std::vector<Tokens>& chunk : tokens_) {
+      for (const Tokens& part : chunk) to = std::copy_n(part.data.get(), part.size, to);
+      chunk.clear();
+    }
+    return {};
+  }
+
+ private:
+  // Of the responses of all lanes. Not a vector, which would be filled with zeros first.
+  struct Tokens {
+    std::unique_ptr<int32_t[]> data;
+    size_t size;
+  };
+
   // From [steps, lanes] to one response after another.
-  static void append_tokens(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count,
-                            std::vector<int32_t>& tokens) {
-    size_t at = tokens.size();
-    tokens.resize(at + std::accumulate(lanes.length, lanes.length + count, size_t{0}));
+  static Tokens in_order(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count) {
+    const size_t size = std::accumulate(lanes.length, lanes.length + count, size_t{0});
+    Tokens tokens{std::make_unique_for_overwrite<int32_t[]>(size), size};
+    int32_t* to = tokens.data.get();
     for (size_t lane = 0; lane < count; lane++) {
       const int32_t* const from = steps.data() + lane;
-      for (size_t h = 0; h < lanes.length[lane]; h++) tokens[at++] = from[h * kRolloutLanes];
+      for (size_t h = 0; h < lanes.length[lane]; h++) *to++ = from[h * kRolloutLanes];
     }
+    return tokens;
   }
 
   const TabularSampling request_;
@@ -109,7 +129,8 @@ class SamplingJob final : public TabularSampleJob {
   std::vector<double> log_probs_;
   std::vector<uint32_t> lengths_;
   std::vector<uint8_t> ended_;
-  std::vector<std::vector<int32_t>> tokens_;  // [chunks]
+  std::vector<std::vector<Tokens>> tokens_;  // [chunks]
+  std::unique_ptr<int32_t[]> all_;
 };
 
 }  // namespace

@@ -66,7 +66,7 @@ class TabularSampleJob : public Job {
   virtual const std::vector<double>& log_probs() const = 0;
   virtual const std::vector<uint32_t>& lengths() const = 0;
   virtual const std::vector<uint8_t>& ended() const = 0;  // 0 where cut off
-  virtual void copy_tokens(int32_t* tokens) const = 0;
+  virtual std::unique_ptr<int32_t[]> take_tokens() = 0;
 };
 // Sample i of prompt x is the same wherever it is drawn: word h % 4 of Philox's counter {x, h / 4, i, stream} gives its
 // token h, to 2^-64 of the column's width of the alias table.

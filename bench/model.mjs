@@ -1,0 +1,126 @@
+// bestOfN on a tabular model: tokens a second, what a reward in JavaScript costs, and that memory does not grow with N.
+import { figure, runGroup } from './group.mjs';
+import * as plain from './peers/javascript.mjs';
+
+const SUITE = 'model';
+const STATES = 64;
+const VOCAB = 64;
+const LENGTH = 64;
+
+/** A machine of 64 states that goes on for as long as it is asked to. */
+function machine() {
+  let state = 20251015;
+  const uniform = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state + 0.5) / 2 ** 32;
+  };
+  const logProbs = new Float64Array(STATES * VOCAB);
+  const next = new Int32Array(STATES * VOCAB);
+  for (let s = 0; s < STATES; s++) {
+    const weights = Float64Array.from({ length: VOCAB }, () => {
+      return Math.exp(1.5 * Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+    });
+    const total = weights.reduce((a, b) => a + b);
+    for (let t = 0; t < VOCAB; t++) {
+      logProbs[s * VOCAB + t] = Math.log(weights[t] / total);
+      next[s * VOCAB + t] = Math.floor(STATES * uniform());
+    }
+  }
+  return { vocab: VOCAB, logProbs, next };
+}
+
+/** 1 for the reference, token by token; 0 for all else. */
+const equalsIn = (reference) => (batch) => {
+  const { prompts, tokens, offsets } = batch;
+  const rewards = new Float64Array(prompts.length);
+  for (let i = 0; i < rewards.length; i++) {
+    const begin = offsets[i];
+    const length = offsets[i + 1] - begin;
+    let h = 0;
+    while (h < length && tokens[begin + h] === reference[h]) h++;
+    rewards[i] = h === length && length === reference.length ? 1 : 0;
+  }
+  return rewards;
+};
+
+export async function model(bench) {
+  const { covn, threads, signal, quick } = bench;
+  const table = machine();
+  const tabular = new covn.TabularModel({ ...table, start: [0] });
+  const N = quick ? 2 ** 12 : 2 ** 17;
+  const tokens = N * LENGTH;
+  const run = (reward, n) => {
+    const request = { N: n, reward, maxLength: LENGTH, keep: 'statistics', seed: 1 };
+    return covn.bestOfN(tabular, [0], request, { threads, signal });
+  };
+  const ours = { by: `covn ${bench.device}`, work: 1e3 * tokens };
+  let statistics;
+  ours.call = async () => {
+    ({ statistics } = await run({ logProb: tabular }, N));
+  };
+  const few = quick ? 2 ** 10 : 2 ** 14;
+  const script = { by: 'plain JavaScript, alias tables', work: 1e3 * few * LENGTH, sync: true };
+  let mean;
+  const aliases = plain.aliasTables(table);
+  script.call = () => {
+    mean = plain.rollOut(table, aliases, few, LENGTH) / few;
+  };
+  await runGroup(bench, {
+    ...{ suite: SUITE, case: `log-probs of rollouts, ${STATES} states, ${VOCAB} tokens`, unit: 'million tokens/s' },
+    ...{ ours: [ours], peers: [script, ...bench.peers.entries(SUITE, { states: STATES, vocab: VOCAB }, bench.effort)] },
+    check: () => {
+      script.call();
+      const slack = (7 * statistics.rewardDeviation[0]) / Math.sqrt(few);
+      if (!(Math.abs(statistics.meanReward[0] - mean) <= slack)) {
+        throw new Error(`responses have ${statistics.meanReward[0]} nats, in JavaScript ${mean}`);
+      }
+    },
+  });
+  await rewards(bench, tabular, run, N, tokens);
+  await flat(bench, () => run({ logProb: tabular }, quick ? 1e5 : 1e8), quick ? 1e5 : 1e8);
+}
+
+/** The same reward natively and as a function. */
+async function rewards(bench, tabular, run, N, tokens) {
+  const drawn = await tabular.sample([0], { samples: [12], maxLength: LENGTH, seed: 1 });
+  const reference = drawn.tokens;
+  const successes = {};
+  const entry = (by, reward) => ({
+    by,
+    work: 1e3 * tokens,
+    call: async () => {
+      successes[by] = (await run(reward, N)).successes.at(-1);
+    },
+  });
+  const native = entry(`covn ${bench.device}`, { equals: { prompts: [0], tokens: reference, offsets: [0, LENGTH] } });
+  const script = entry('covn, the reward in JavaScript', equalsIn(reference));
+  await runGroup(bench, {
+    ...{
+      suite: SUITE,
+      case: `equal to a reference, batches of 4096`,
+      unit: 'million tokens/s',
+      ours: [native, script],
+    },
+    check: () => {
+      const [a, b] = Object.values(successes);
+      if (!(a >= 1 && a === b)) throw new Error(`${a} and ${b} responses are equal to the reference`);
+    },
+  });
+}
+
+/** One large run: seconds, and how far memory grew. */
+async function flat(bench, run, N) {
+  bench.step(`${SUITE}: N = ${N}`);
+  let most = process.memoryUsage.rss();
+  const before = most;
+  const timer = setInterval(() => {
+    most = Math.max(most, process.memoryUsage.rss());
+  }, 50);
+  const began = performance.now();
+  await run();
+  const seconds = (performance.now() - began) / 1e3;
+  clearInterval(timer);
+  const name = `N = ${N.toExponential()}, ${LENGTH} tokens each`;
+  bench.add([figure(SUITE, name, `covn ${bench.device}`, 'time', seconds, 's')]);
+  bench.add([figure(SUITE, `memory, ${name}`, `covn ${bench.device}`, 'extra memory', (most - before) / 1e6, 'MB')]);
+}
