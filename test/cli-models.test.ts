@@ -120,7 +120,7 @@ describe('covn best-of-n on a model', () => {
       expect([code, stdout], JSON.stringify(content)).toEqual([1, '']);
       for (const part of [file, ...parts]) expect(stderr, JSON.stringify(content)).toContain(part);
     }
-    expect((await covn('best-of-n', write('{', 'json'))).stderr).toContain('Expected JSON');
+    expect((await covn('best-of-n', write('{', 'json'))).stderr).toContain('expected: JSON');
   });
 
   it('refuses options that would have no effect, and N above the draws', async () => {

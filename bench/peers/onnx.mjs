@@ -2,52 +2,19 @@
 // chunks keep the log-softmax, which is as large as the logits, in the cache.
 import { median, timeAsync } from '../measure.mjs';
 import { logProbs } from './javascript.mjs';
+import { encodeModel, FLOAT, INT64, input, node, output } from './onnx-model.mjs';
 
 // Far more than the caches that its chunks live in, and a part of the data, since four chunkings are tried.
 const BYTES = 2 ** 28;
 
-const varint = (value) => {
-  const bytes = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return [...bytes, rest];
-    bytes.push((rest % 128) | 128);
-  }
-};
-// Fields of protocol buffers: an integer; bytes, a text or a nested message.
-const integer = (field, value) => [...varint(field << 3), ...varint(value)];
-const nested = (field, value) => {
-  const bytes = typeof value === 'string' ? [...Buffer.from(value)] : value.flat();
-  return [...varint((field << 3) | 2), ...varint(bytes.length), ...bytes];
-};
-
-// Field numbers and element types of onnx.proto.
-const FLOAT = 1;
-const INT64 = 7;
-const INT = 2;
-const MINUS_ONE = [...Array(9).fill(255), 1]; // a negative int64 is ten bytes
-const axis = (value) => nested(5, [nested(1, 'axis'), [...varint(3 << 3), ...value], integer(20, INT)]);
-const node = (type, inputs, output, axisValue) =>
-  nested(1, [...inputs.map((name) => nested(1, name)), nested(2, output), nested(4, type), axis(axisValue)]);
-const value = (field, name, type, dims) => {
-  const shape = nested(
-    2,
-    dims.map((dim) => nested(1, nested(2, dim))),
-  );
-  return nested(field, [nested(1, name), nested(2, nested(1, [integer(1, type), shape]))]);
-};
-
-function logSoftmaxModel() {
-  const graph = [
-    node('LogSoftmax', ['logits'], 'all', MINUS_ONE),
-    node('GatherElements', ['all', 'targets'], 'token', [1]),
-    nested(2, 'logprob'),
-    value(11, 'logits', FLOAT, ['rows', 'vocab']),
-    value(11, 'targets', INT64, ['rows', 'one']),
-    value(12, 'token', FLOAT, ['rows', 'one']),
-  ];
-  const opset = nested(8, [nested(1, ''), integer(2, 13)]);
-  return Uint8Array.from([integer(1, 8), nested(7, graph), opset].flat());
-}
+const logSoftmaxModel = () =>
+  encodeModel('logprob', [
+    node('LogSoftmax', ['logits'], 'all', -1),
+    node('GatherElements', ['all', 'targets'], 'token', 1),
+    input('logits', FLOAT, ['rows', 'vocab']),
+    input('targets', INT64, ['rows', 'one']),
+    output('token', FLOAT, ['rows', 'one']),
+  ]);
 
 /** Chunks of rows to try; rows are counted as if V were at least 32000, so that short rows come in larger chunks. */
 const chunkings = (rows, vocab) => {
