@@ -62,6 +62,27 @@ describe('covn bench', () => {
     expect(stdout).toContain('Peers: plain JavaScript only.');
   });
 
+  it('times draws and rollouts, and checks what they drew', async () => {
+    const { code, stdout } = await bench(
+      '--quick',
+      '--no-peers',
+      '--json',
+      '--threads',
+      '1',
+      '--rows',
+      '2',
+      'sample',
+      'model',
+    );
+    expect(code).toBe(0);
+    const { results } = JSON.parse(stdout) as { results: Result[] };
+    for (const { status, value } of results) expect([status, value! >= 0]).toEqual(['measured', true]);
+    const names = new Set(
+      results.map(({ suite, by }) => `${suite} ${by.split(',')[0]!.replace(/ (avx512|avx2|neon|scalar)/, '')}`),
+    );
+    expect([...names]).toEqual(['sample covn', 'sample plain JavaScript', 'model covn', 'model plain JavaScript']);
+  });
+
   it('refuses what it does not know with 2', async () => {
     for (const argv of [['logprobs'], ['--dtype', 'f64'], ['--mib', '0'], ['--vocab', '1.5'], ['--threads', 'two']]) {
       const { code, stdout } = await bench(...argv);
