@@ -6,10 +6,10 @@ import { makeReduced, type Plan, type Reduced } from './plan.ts';
 import { rewardFunction } from './rewards.ts';
 
 /** Draws in progress beside the one that is being rewarded. */
-const ahead = 2;
+const ahead = 3;
 
 /** The addon draws this many tokens at a time, in a few batches: smaller calls cost more than they draw. */
-const nativeTokens = 2 ** 22;
+const nativeTokens = 2 ** 20;
 
 function responsesPerDraw({ model, maxLength }: Plan, batch: number): number {
   return nativeModel(model) ? batch * Math.max(1, Math.floor(nativeTokens / batch / maxLength)) : batch;
@@ -43,11 +43,13 @@ function part(drawn: SampledResponses, from: number, to: number): SampledRespons
   if (from === 0 && to >= drawn.prompts.length) return drawn;
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
   const begin = offsets[from]!;
+  const own = offsets.slice(from, to + 1);
+  for (let i = 0; i < own.length; i++) own[i]! -= begin;
   return {
     prompts: prompts.subarray(from, to),
     samples: samples.subarray(from, to),
     tokens: tokens.subarray(begin, offsets[Math.min(to, prompts.length)]),
-    offsets: offsets.slice(from, to + 1).map((offset) => offset - begin),
+    offsets: own,
     logProbs: logProbs.subarray(from, to),
     ended: ended.subarray(from, to),
   };

@@ -1,4 +1,5 @@
 // Scoring and sampling responses of a tabular model.
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -63,7 +64,7 @@ class SamplingJob final : public TabularSampleJob {
         log_probs_(request_.responses),
         lengths_(request_.responses),
         ended_(request_.responses),
-        tokens_(chunk_count()) {}
+        steps_((request_.responses + kRolloutLanes - 1) / kRolloutLanes) {}
 
   size_t chunk_count() const override { return (request_.responses + kChunkResponses - 1) / kChunkResponses; }
   const std::vector<double>& log_probs() const override { return log_probs_; }
@@ -87,40 +88,65 @@ class SamplingJob final : public TabularSampleJob {
         lengths_[r + i] = static_cast<uint32_t>(lanes.length[i]);
         ended_[r + i] = rollouts_.ended(lanes, i);
       }
-      tokens_[chunk].push_back(in_order(steps, lanes, count));
+      steps_[r / kRolloutLanes] = used_part(steps, lanes, count);
     }
   }
 
- private:
   Status merge() override {
     const size_t total = std::accumulate(lengths_.begin(), lengths_.end(), size_t{0});
     all_ = std::make_unique_for_overwrite<int32_t[]>(total);
     advise_huge_pages(all_.get(), total * sizeof(int32_t));
     int32_t* to = all_.get();
-    for (std::vector<Tokens>& chunk : tokens_) {
-      for (const Tokens& part : chunk) to = std::copy_n(part.data.get(), part.size, to);
-      chunk.clear();
+    for (size_t group = 0; group < steps_.size() && !cancelled(); group++) {
+      const size_t first = group * kRolloutLanes, count = std::min(kRolloutLanes, request_.responses - first);
+      for (size_t lane = 0; lane < count; lane += kTile) {
+        to = put_lanes(steps_[group].get() + lane, &lengths_[first + lane], std::min(kTile, count - lane), to);
+      }
+      steps_[group].reset();
     }
     return {};
   }
 
  private:
-  // Of the responses of all lanes. Not a vector, which would be filled with zeros first.
-  struct Tokens {
-    std::unique_ptr<int32_t[]> data;
-    size_t size;
-  };
+  // Tokens of kRolloutLanes responses, [steps, lanes], as far as the longest goes.
+  using Steps = std::unique_ptr<int32_t[]>;
 
-  // From [steps, lanes] to one response after another.
-  static Tokens in_order(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count) {
-    const size_t size = std::accumulate(lanes.length, lanes.length + count, size_t{0});
-    Tokens tokens{std::make_unique_for_overwrite<int32_t[]>(size), size};
-    int32_t* to = tokens.data.get();
-    for (size_t lane = 0; lane < count; lane++) {
-      const int32_t* const from = steps.data() + lane;
-      for (size_t h = 0; h < lanes.length[lane]; h++) *to++ = from[h * kRolloutLanes];
+  static Steps used_part(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count) {
+    const size_t used = *std::max_element(lanes.length, lanes.length + count) * kRolloutLanes;
+    Steps part = std::make_unique_for_overwrite<int32_t[]>(used);
+    std::copy_n(steps.data(), used, part.get());
+    return part;
+  }
+
+  // Lanes and steps that are turned round together: four times as fast as token by token.
+  static constexpr size_t kTile = 4;
+  typedef int32_t Tile __attribute__((vector_size(kTile * sizeof(int32_t))));
+
+  // Responses of `count` <= kTile lanes, one after another. Returns where they end.
+  static int32_t* put_lanes(const int32_t* steps, const uint32_t* lengths, size_t count, int32_t* to) {
+    int32_t* begin[kTile];
+    size_t together = count < kTile ? 0 : lengths[0] / kTile * kTile;
+    for (size_t k = 0; k < count; k++) {
+      begin[k] = to;
+      to += lengths[k];
+      together = std::min<size_t>(together, lengths[k] / kTile * kTile);
     }
-    return tokens;
+    for (size_t h = 0; h < together; h += kTile) {
+      Tile row[kTile];
+      for (size_t k = 0; k < kTile; k++) std::memcpy(&row[k], steps + (h + k) * kRolloutLanes, sizeof(Tile));
+      const Tile low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+      const Tile low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+      const Tile high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+      const Tile high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+      const Tile column[kTile] = {
+          __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+          __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+      for (size_t k = 0; k < kTile; k++) std::memcpy(begin[k] + h, &column[k], sizeof(Tile));
+    }
+    for (size_t k = 0; k < count; k++) {
+      for (size_t h = together; h < lengths[k]; h++) begin[k][h] = steps[h * kRolloutLanes + k];
+    }
+    return to;
   }
 
   const TabularSampling request_;
@@ -129,7 +155,7 @@ class SamplingJob final : public TabularSampleJob {
   std::vector<double> log_probs_;
   std::vector<uint32_t> lengths_;
   std::vector<uint8_t> ended_;
-  std::vector<std::vector<Tokens>> tokens_;  // [chunks]
+  std::vector<Steps> steps_;  // of each kRolloutLanes responses
   std::unique_ptr<int32_t[]> all_;
 };
 
