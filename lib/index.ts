@@ -8,6 +8,7 @@ export {
   bestOfN,
   bestOfNReward,
   type KeptResponses,
+  type PassInput,
   type PassOptions,
   passAtN,
   passHatN,
@@ -18,6 +19,7 @@ export {
   type RewardOptions,
   type RewardTable,
   type SampleCounts,
+  type SuccessProbabilities,
 } from './best-of-n/index.ts';
 export {
   bounds,

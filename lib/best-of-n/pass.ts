@@ -1,6 +1,6 @@
-/** Pass@N and pass^N from recorded samples: unbiased, never extrapolated. */
+/** Pass@N and pass^N: unbiased from recorded samples, never extrapolated; exact from success probabilities. */
 
-import { shapeError } from '../errors.ts';
+import { rangeError, shapeError } from '../errors.ts';
 import {
   type Estimate,
   type MeanOptions,
@@ -9,6 +9,7 @@ import {
   talliedMeanEstimate,
 } from '../estimate/index.ts';
 import { checkInteger, checkKnownKeys, checkNumberList, checkObject, type NumberList } from '../validate.ts';
+import { logAvoid } from './avoid.ts';
 import { atEach, checkEnough, checkOptions, checkSizes } from './over.ts';
 
 /** Options of the mean over problems; its range is [0, 1]. */
@@ -22,23 +23,14 @@ export interface SampleCounts {
   readonly correct: NumberList;
 }
 
-/**
- * log [ C(n - marked, N) / C(n, N) ]: the log-probability that N of n responses drawn without replacement avoid all
- * `marked` ones. The ratio is prod_{i < min(marked, N)} (1 - max(marked, N) / (n - i)), so it takes min(marked, N)
- * terms and no factorial. Relative error of the result below 1e-11 for n up to 1e6.
- */
-function logAvoid(n: number, marked: number, N: number): number {
-  if (n - marked < N) return Number.NEGATIVE_INFINITY;
-  const larger = Math.max(marked, N);
-  const terms = Math.min(marked, N);
-  let sum = 0;
-  for (let i = 0; i < terms; i++) {
-    const left = n - i;
-    // log1p(-x) loses digits as x nears 1, the quotient of two exact whole numbers does not.
-    sum += 2 * larger > left ? Math.log((left - larger) / left) : Math.log1p(-larger / left);
-  }
-  return sum;
+/** Exact success probabilities, where they are known (a model whose responses can be enumerated, say). */
+export interface SuccessProbabilities {
+  /** p: the probability that a response is right, per problem, [problems], in [0, 1]. */
+  readonly probability: NumberList;
 }
+
+/** What {@link passAtN} and {@link passHatN} take. */
+export type PassInput = SampleCounts | SuccessProbabilities;
 
 type Samples = SampleCounts['samples'];
 
@@ -134,20 +126,54 @@ function distinctValues(tallies: Tallies, N: number, value: Value) {
   return { values: Float64Array.from(values), problems: Float64Array.from(problems), tables };
 }
 
+function checkProbabilities(input: SuccessProbabilities): NumberList {
+  checkKnownKeys(input, ['probability'], 'the input');
+  const probability = checkNumberList(input.probability, 'probability');
+  if (probability.length === 0) throw shapeError('at least one problem', 'probability', '0');
+  for (let i = 0; i < probability.length; i++) {
+    const p = probability[i]!;
+    if (!(p >= 0 && p <= 1)) throw rangeError('a number in [0, 1]', `probability[${i}]`, p);
+  }
+  return probability;
+}
+
+/** A statistic of one problem, from its counts and from its success probability. */
+interface Rule {
+  readonly name: string;
+  readonly ofCounts: Value;
+  readonly ofProbability: (p: number, N: number) => number;
+}
+
 function perProblem(
+  input: PassInput,
+  N: number | readonly number[],
+  options: PassOptions,
+  rule: Rule,
+): Estimate | Estimate[] {
+  checkOptions(options);
+  checkObject(input, 'the input');
+  if ((input as SuccessProbabilities).probability !== undefined) {
+    const probability = checkProbabilities(input as SuccessProbabilities);
+    return atEach(N, checkSizes(N), (size) => {
+      const values = Float64Array.from(probability, (p) => rule.ofProbability(p, size));
+      return meanEstimate(values, { ...options, range: [0, 1] }, rule.name);
+    });
+  }
+  return fromCounts(input as SampleCounts, N, options, rule);
+}
+
+function fromCounts(
   counts: SampleCounts,
   N: number | readonly number[],
   options: PassOptions,
-  name: string,
-  value: Value,
+  { name, ofCounts }: Rule,
 ): Estimate | Estimate[] {
-  checkOptions(options);
   const { samples, correct, tallies } = checkCounts(counts);
   const sizes = checkSizes(N);
   checkSamplesSuffice(sizes, samples);
   const meanOptions = { ...options, range: [0, 1] } as const;
   return atEach(N, sizes, (size) => {
-    const distinct = tallies && distinctValues(tallies, size, value);
+    const distinct = tallies && distinctValues(tallies, size, ofCounts);
     if (distinct && orderIsIrrelevant(meanOptions, correct.length)) {
       return talliedMeanEstimate(distinct.values, distinct.problems, meanOptions, name);
     }
@@ -155,45 +181,50 @@ function perProblem(
     for (let i = 0; i < values.length; i++) {
       const n = typeof samples === 'number' ? samples : samples[i]!;
       const c = correct[i]!;
-      values[i] = distinct ? distinct.tables.get(n)![c]! : value(n, c, size);
+      values[i] = distinct ? distinct.tables.get(n)![c]! : ofCounts(n, c, size);
     }
     return meanEstimate(values, meanOptions, name);
   });
 }
 
+const anyRight: Rule = {
+  name: 'Pass@N',
+  ofCounts: (n, c, N) => -Math.expm1(logAvoid(n, c, N)),
+  ofProbability: (p, N) => -Math.expm1(N * Math.log1p(-p)),
+};
+
+const allRight: Rule = {
+  name: 'pass^N',
+  ofCounts: (n, c, N) => Math.exp(logAvoid(n, n - c, N)),
+  ofProbability: (p, N) => p ** N,
+};
+
 /**
- * Pass@N: the probability that at least one of N responses is right, averaged over problems. Per problem
+ * Pass@N: the probability that at least one of N responses is right, averaged over problems. From counts, per problem
  * 1 - C(n - c, N) / C(n, N), unbiased for N <= n (Chen et al. 2021, "Evaluating Large Language Models Trained on Code",
- * eq. 1), computed as -expm1 of a sum of log1p.
+ * eq. 1); from success probabilities 1 - (1 - p)^N. Both by expm1, so that small values keep their digits.
  *
- * @param counts whole numbers n_i >= 1 and 0 <= c_i <= n_i.
- * @param N a whole number >= 1, or a list of them (the result is then a list).
+ * @param input counts, whole numbers n_i >= 1 and 0 <= c_i <= n_i; or success probabilities p_i in [0, 1].
+ * @param N a whole number >= 1, below 2^53, or a list of them (the result is then a list).
  * @param options confidence, clusters (one label per problem), method, seed; see meanEstimate.
  * @returns an Estimate over problems, in [0, 1].
  * @throws RangeError ERR_COVN_RANGE where N exceeds a problem's n: no estimate without extrapolation exists.
  */
-export function passAtN(counts: SampleCounts, N: number, options?: PassOptions): Estimate;
-export function passAtN(counts: SampleCounts, N: readonly number[], options?: PassOptions): Estimate[];
-export function passAtN(
-  counts: SampleCounts,
-  N: number | readonly number[],
-  options?: PassOptions,
-): Estimate | Estimate[];
-export function passAtN(counts: SampleCounts, N: number | readonly number[], options: PassOptions = {}) {
-  return perProblem(counts, N, options, 'Pass@N', (n, c, size) => -Math.expm1(logAvoid(n, c, size)));
+export function passAtN(input: PassInput, N: number, options?: PassOptions): Estimate;
+export function passAtN(input: PassInput, N: readonly number[], options?: PassOptions): Estimate[];
+export function passAtN(input: PassInput, N: number | readonly number[], options?: PassOptions): Estimate | Estimate[];
+export function passAtN(input: PassInput, N: number | readonly number[], options: PassOptions = {}) {
+  return perProblem(input, N, options, anyRight);
 }
 
 /**
- * pass^N: the probability that all of N responses are right, averaged over problems. Per problem C(c, N) / C(n, N),
- * unbiased for N <= n (Yao et al. 2024, "tau-bench", pass^k). Arguments, result and errors as {@link passAtN}.
+ * pass^N: the probability that all of N responses are right, averaged over problems. From counts, per problem
+ * C(c, N) / C(n, N), unbiased for N <= n (Yao et al. 2024, "tau-bench", pass^k); from success probabilities p^N.
+ * Arguments, result and errors as {@link passAtN}.
  */
-export function passHatN(counts: SampleCounts, N: number, options?: PassOptions): Estimate;
-export function passHatN(counts: SampleCounts, N: readonly number[], options?: PassOptions): Estimate[];
-export function passHatN(
-  counts: SampleCounts,
-  N: number | readonly number[],
-  options?: PassOptions,
-): Estimate | Estimate[];
-export function passHatN(counts: SampleCounts, N: number | readonly number[], options: PassOptions = {}) {
-  return perProblem(counts, N, options, 'pass^N', (n, c, size) => Math.exp(logAvoid(n, n - c, size)));
+export function passHatN(input: PassInput, N: number, options?: PassOptions): Estimate;
+export function passHatN(input: PassInput, N: readonly number[], options?: PassOptions): Estimate[];
+export function passHatN(input: PassInput, N: number | readonly number[], options?: PassOptions): Estimate | Estimate[];
+export function passHatN(input: PassInput, N: number | readonly number[], options: PassOptions = {}) {
+  return perProblem(input, N, options, allRight);
 }

@@ -33,5 +33,13 @@ export {
   proportionEstimate,
   sumsProportion,
 } from './proportion.ts';
-export { betaCdf, betaQuantile, logGamma, normalCdf, normalQuantile, studentQuantile } from './special.ts';
+export {
+  betaCdf,
+  betaQuantile,
+  logGamma,
+  normalCdf,
+  normalQuantile,
+  stirlingRemainder,
+  studentQuantile,
+} from './special.ts';
 export type { Estimate, EstimateOptions } from './types.ts';

@@ -7,8 +7,11 @@
 const HALF_LOG_2PI = 0.5 * Math.log(2 * Math.PI);
 const SQRT_2PI = Math.sqrt(2 * Math.PI);
 
-/** Stirling's remainder log Gamma(z + 1) - [(z + 1/2) log z - z + 1/2 log 2 pi], z > 0, absolute error about 1e-15. */
-function stirlingRemainder(z: number): number {
+/**
+ * Stirling's remainder log Gamma(z + 1) - [(z + 1/2) log z - z + 1/2 log 2 pi], z > 0. Absolute error about 1e-15 below 16,
+ * relative error about 1e-15 above.
+ */
+export function stirlingRemainder(z: number): number {
   let shift = 0;
   let x = z;
   for (; x < 16; x++) shift += (x + 0.5) * Math.log1p(1 / x) - 1;

@@ -36,3 +36,19 @@ function lowerTail(k: number, n: number, numerator: bigint, shift: number): numb
   const drop = Math.max(0, length - 80);
   return Number(sum >> BigInt(drop)) * 2 ** (drop - shift * n);
 }
+
+const FRACTION_BITS = 960n;
+
+/**
+ * C(n - marked, N) / C(n, N), which is symmetric in `marked` and N, and 1 minus it, by whole numbers with 960 fractional
+ * bits: each of min(marked, N) factors is rounded by 2^-960.
+ */
+export function avoidProbability(n: number, marked: number, N: number): { avoid: number; hit: number } {
+  const one = 1n << FRACTION_BITS;
+  const larger = BigInt(Math.max(marked, N));
+  let avoid = n - marked < N ? 0n : one;
+  let left = BigInt(n);
+  for (let i = 0; i < Math.min(marked, N) && avoid > 0n; i++, left--) avoid = (avoid * (left - larger)) / left;
+  const toNumber = (x: bigint) => Number(x) * 2 ** -Number(FRACTION_BITS);
+  return { avoid: toNumber(avoid), hit: toNumber(one - avoid) };
+}
