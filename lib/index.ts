@@ -78,6 +78,10 @@ export {
   sampleLogits,
 } from './sample/index.ts';
 export {
+  type GenerationRequest,
+  type OnPolicyInput,
+  type OnPolicyLogProbs,
+  onPolicyGenerations,
   type PairwiseInput,
   pairwiseCoverage,
   type Tournament,

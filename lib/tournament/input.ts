@@ -31,12 +31,12 @@ export function checkMatrix({ logProbs, models }: LogProbMatrix, options: Matrix
   return logProbs.length / models;
 }
 
-/** Refuses NaN and +Infinity, naming the first place; n is the number of responses. */
-export function checkLogProbs(logProbs: Float64Array, n: number): void {
+/** Refuses NaN and +Infinity, naming the first place; n is the number of responses (or whatever the columns are). */
+export function checkLogProbs(logProbs: Float64Array, n: number, name = 'logProbs', column = 'response'): void {
   for (let i = 0; i < logProbs.length; i++) {
     // False for NaN and for +Infinity.
     if (!(logProbs[i]! < Number.POSITIVE_INFINITY)) {
-      const place = `logProbs[${i}] (model ${Math.floor(i / n)}, response ${i % n})`;
+      const place = `${name}[${i}] (model ${Math.floor(i / n)}, ${column} ${i % n})`;
       throw nonFiniteError('a log-prob in nats (below +Infinity)', place, String(logProbs[i]));
     }
   }

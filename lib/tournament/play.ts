@@ -3,7 +3,7 @@
 import { addon, type JobOptions, resolveDevice, runJob } from '../native/index.ts';
 import type { LogProbMatrix } from './input.ts';
 
-/** What the native tournament fills in, for one N. */
+/** What the native tournament fills in, and the offset tournament likewise, for one N. */
 export interface NativeOutputs {
   /** Ascending thresholds log N / 2^10, ..., log N / 2, log N; fewer where they coincide (N = 1). */
   readonly thresholds: Float64Array;

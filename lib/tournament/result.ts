@@ -3,22 +3,29 @@ import type { NativeOutputs } from './play.ts';
 
 /** A tournament's choice, beside the choice by cross-entropy. Model numbers index `names`. */
 export interface Tournament {
+  /** 'pairwise': Eq. 29. 'offset': Eq. 32, from `generations` of the models, with `exponent` a. */
+  readonly rule: 'pairwise' | 'offset';
+  readonly generations?: number;
+  readonly exponent?: number;
   readonly N: number;
   /** [models] */
   readonly names: readonly string[];
   /** Number of responses. */
   readonly n: number;
-  /** The tournament's choice: the model of least worst-opponent coverage at N, ties broken down `ladder`. */
+  /** The tournament's choice: the model of least score at N, ties broken down `ladder`. */
   readonly winner: number;
   /** The models that N alone cannot tell apart from the winner, the winner included, ascending. */
   readonly tied: readonly number[];
   /** How a tie was broken: the models still tied at each N compared, from N itself down. */
   readonly ladder: readonly { readonly N: number; readonly tied: readonly number[] }[];
-  /** [models]: worst-opponent coverage `max_j Cov^_N(j ‖ i)`; smaller is better. */
+  /**
+   * [models]: worst-opponent coverage `max_j Cov^_N(j ‖ i)`, or its offset (Eq. 32): 0 where that of no opponent is above;
+   * smaller is better.
+   */
   readonly scores: Float64Array;
   /** [models]: the scores with their intervals. */
   readonly scoreEstimates: readonly Estimate[];
-  /** [models]: the j of that maximum, the lowest among equals; -1 where there is one model only. */
+  /** [models]: the opponent of that maximum, the lowest among equals; -1 where there is one model only. */
   readonly worstOpponent: Int32Array;
   /** [models]: mean of -log pi(y|x), nats a response. */
   readonly crossEntropy: readonly Estimate[];
@@ -49,6 +56,7 @@ export interface ResultParts extends NativeOutputs {
   readonly scoreEstimates: readonly Estimate[];
   readonly difference: Estimate;
   readonly replicates: number;
+  readonly rule: Pick<Tournament, 'rule' | 'generations' | 'exponent'>;
 }
 
 /** The models still tied at each rung, from N down, until one is left or the ladder ends. */
@@ -71,6 +79,7 @@ export function tournamentResult(parts: ResultParts): Tournament {
   const ladder = descend(parts);
   const frequency = parts.choiceCounts.map((count) => count / parts.replicates);
   const result = {
+    ...parts.rule,
     N,
     names,
     n,
