@@ -8,6 +8,7 @@ export {
   type KeptResponses,
   type ResponseStatistics,
 } from './best-of-n.ts';
+export { type PassBracket, type PassBracketOptions, passBracket } from './bracket.ts';
 export {
   type PassInput,
   type PassOptions,
