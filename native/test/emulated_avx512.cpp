@@ -1,5 +1,7 @@
 // The avx512 kernels with every intrinsic emulated by SIMDe: the same source, on any processor.
 #define COVN_EMULATED 1
+#include <cstring>
+
 #include "kernels/simd/common.hpp"
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -120,6 +122,43 @@ static simde__m512d _mm512_cvtepi64_pd(simde__m512i a) {
   return simde_mm512_loadu_pd(out);
 }
 static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
+static simde__mmask8 _mm512_cmplt_epu64_mask(simde__m512i a, simde__m512i b) {
+  uint64_t x[8], y[8];
+  simde_mm512_storeu_si512(x, a);
+  simde_mm512_storeu_si512(y, b);
+  unsigned mask = 0;
+  for (int i = 0; i < 8; i++) mask |= static_cast<unsigned>(x[i] < y[i]) << i;
+  return static_cast<simde__mmask8>(mask);
+}
+static simde__m512i _mm512_cvtepu32_epi64(simde__m256i words) {
+  uint32_t in[8];
+  uint64_t out[8];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(in), words);
+  for (int i = 0; i < 8; i++) out[i] = in[i];
+  return simde_mm512_loadu_si512(out);
+}
+// Elements at p + index * scale bytes.
+template <class Element>
+static void gather_elements(Element (&out)[8], simde__m512i index, const void* p, int scale) {
+  int64_t at[8];
+  simde_mm512_storeu_si512(at, index);
+  for (int i = 0; i < 8; i++) std::memcpy(&out[i], static_cast<const char*>(p) + at[i] * scale, sizeof(Element));
+}
+static simde__m512i _mm512_i64gather_epi64(simde__m512i index, const void* p, int scale) {
+  uint64_t out[8];
+  gather_elements(out, index, p, scale);
+  return simde_mm512_loadu_si512(out);
+}
+static simde__m512d _mm512_i64gather_pd(simde__m512i index, const void* p, int scale) {
+  double out[8];
+  gather_elements(out, index, p, scale);
+  return simde_mm512_loadu_pd(out);
+}
+static simde__m256i _mm512_i64gather_epi32(simde__m512i index, const void* p, int scale) {
+  uint32_t out[8];
+  gather_elements(out, index, p, scale);
+  return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(out));
+}
 
 namespace covn::emulated_avx512 {
 #include "kernels/simd/avx512.inl.hpp"
