@@ -249,7 +249,7 @@ COVN_TEST(a_cancelled_job_stops_soon) {
     const auto start = std::chrono::steady_clock::now();
     pool.cancel(*job);
     CHECK(status.get().code == Code::cancelled);
-    CHECK_AT_MOST(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 0.3);
+    CHECK_AT_MOST(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 1.0);
   }
 }
 
