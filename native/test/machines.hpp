@@ -98,17 +98,6 @@ struct Responses {
   }
 };
 
-// All of a job's tokens, however it gives them.
-template <class SampleJob>
-void collect_tokens(SampleJob& job, std::vector<int32_t>& tokens) {
-  if constexpr (requires { job.take_tokens(); }) {
-    const auto taken = job.take_tokens();
-    std::copy_n(taken.get(), tokens.size(), tokens.begin());
-  } else {
-    job.copy_tokens(tokens.data());
-  }
-}
-
 struct Sampled {
   size_t max_length;
   Target target = best_target();
@@ -130,8 +119,8 @@ inline Responses sample_responses(const std::shared_ptr<const TabularModel>& mod
   out.log_probs = job->log_probs();
   out.ended = job->ended();
   for (uint32_t length : job->lengths()) out.offsets.push_back(out.offsets.back() + length);
-  out.tokens.resize(static_cast<size_t>(out.offsets.back()));
-  collect_tokens(*job, out.tokens);
+  const std::unique_ptr<int32_t[]> tokens = job->take_tokens();
+  out.tokens.assign(tokens.get(), tokens.get() + out.offsets.back());
   return out;
 }
 
