@@ -120,7 +120,10 @@ export function addLogProbOptions(command: Command): Command {
 }
 
 /** The readers' options from the flags. */
-export function logProbOptions(flags: LogProbFlags, signal: AbortSignal | undefined): LogProbOptions {
+export function logProbOptions(
+  flags: LogProbFlags,
+  signal: AbortSignal | undefined,
+): LogProbOptions & { readonly cluster?: string } {
   const { sequence, value, modelColumn, cluster, position, kind, unit, names, delimiter, quotes } = flags;
   const given = {
     sequence,

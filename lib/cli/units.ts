@@ -23,6 +23,7 @@ function toNats(result: Tournament, N: number, unit: ValueUnit): Tournament {
   const scale = UNITS[unit];
   const converted = {
     N,
+    ...(result.exponent !== undefined && { exponent: result.exponent / scale }),
     ladder: result.ladder.map((rung, k) => ({ ...rung, N: k === 0 ? N : Math.exp(Math.log(rung.N) * scale) })),
     crossEntropy: result.crossEntropy.map((e) => ({
       ...e,
@@ -37,13 +38,17 @@ function toNats(result: Tournament, N: number, unit: ValueUnit): Tournament {
 /**
  * `tournament` on log-probs as read. A tournament knows no unit: it compares differences of log-probs with log N. In
  * another unit than nats it is therefore played on the numbers of the file, at the N whose natural logarithm is log N in
- * that unit; conversion of the log-probs first would round differences of exactly N to either side.
+ * that unit; conversion of the log-probs first would round differences of exactly N to either side. Generations
+ * (`onPolicy`) are in the same unit.
  */
 export async function tournamentInUnit(
   { stored, reading: { unit } }: LogProbs,
   input: Omit<TournamentInput, 'logProbs' | 'N'> & { readonly N: readonly number[] },
 ): Promise<Tournament[]> {
   const N = input.N.map((size) => inUnit(size, unit));
-  const results = await tournament({ ...input, logProbs: stored, N });
+  // N^a is a power of N' = N^(1 / scale) too.
+  const exponent = (input.onPolicy?.exponent ?? 0) * UNITS[unit];
+  const offset = input.onPolicy && { onPolicy: { ...input.onPolicy, exponent } };
+  const results = await tournament({ ...input, ...offset, logProbs: stored, N });
   return unit === 'nats' ? results : results.map((result, k) => toNats(result, input.N[k]!, unit));
 }

@@ -1,5 +1,6 @@
 /** Readers of what other tools write. A missing value is never 0; errors name the file and the place. */
 
+export { type GenerationOptions, type Generations, readGenerations } from './generations.ts';
 export { type LogProbOptions, type LogProbs, logRatios, modelNames, readLogProbs } from './logprobs.ts';
 export { type ModelFile, modelError, readModel } from './model.ts';
 export { type NpyArray, readNpy } from './npy.ts';

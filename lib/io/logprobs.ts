@@ -34,8 +34,8 @@ export interface LogProbOptions extends TableOptions {
   readonly model?: string;
   /** Column or columns of values. In a wide file one per model; default: all other columns of numbers but counts. */
   readonly value?: string | readonly string[];
-  /** Column that holds the cluster of a response (its prompt, its document). */
-  readonly cluster?: string;
+  /** Column or columns that together name the cluster of a response (its prompt, its document). */
+  readonly cluster?: string | readonly string[];
   /** Column that holds a token's position: repeated rows are then found. */
   readonly position?: string;
   /** What the values are. Default: from the column's name or sign, see the `reading` of the result. */
@@ -122,7 +122,8 @@ async function readFile(path: string, options: LogProbOptions, name: string | un
   const source = await openTable(path, options);
   const keys = list(options.sequence);
   const values = list(options.value);
-  const single = [options.cluster, options.position, options.model].filter((column) => column !== undefined);
+  const clusters = list(options.cluster);
+  const single = [...clusters, options.position, options.model].filter((column) => column !== undefined);
   for (const column of [...keys, ...single, ...values]) checkColumn(source, column);
   const used = new Set([...keys, ...single]);
   const wide = name === undefined && options.model === undefined;
@@ -139,7 +140,8 @@ async function readFile(path: string, options: LogProbOptions, name: string | un
       models.set(model, target);
     }
     const id = keys.length === 0 ? `${row.line}` : keys.map((key) => textCell(path, row, key)).join('\u001f');
-    const cluster = options.cluster === undefined ? undefined : textCell(path, row, options.cluster);
+    const cluster =
+      clusters.length === 0 ? undefined : clusters.map((column) => textCell(path, row, column)).join('\u001f');
     const position = options.position === undefined ? undefined : textCell(path, row, options.position);
     target.add(id, numberCell(path, row, column, true), place, cluster, position);
   };
@@ -272,7 +274,7 @@ export async function readLogProbs(files: string | readonly string[], options: L
   const reading = readAs(columns, options);
   const first = columns[0]!;
   const n = first.ids.length;
-  first.checkClusters(options.cluster);
+  if (options.cluster !== undefined) first.checkClusters(list(options.cluster).join(', '));
   const stored = new Float64Array(columns.length * n);
   for (const [m, column] of columns.entries()) {
     const order = checkAlignment(first, column);

@@ -23,6 +23,11 @@ function impossible(place: Place): FormatError {
   return new FormatError(place, 'a log ratio above -inf', '-inf', hint);
 }
 
+type RatioOptions = Pick<LogProbOptions, 'sequence' | 'position' | 'unit' | 'signal' | 'delimiter' | 'quotes'> & {
+  /** Column that holds the cluster of a response. */
+  readonly cluster?: string;
+};
+
 /**
  * Reads log ratios from a column (CSV, TSV, JSONL) or from an .npy array [n]. With `sequence`, the rows (tokens) of a
  * response are summed; `unit` is that of the ratios: by default from the column's name, else nats.
@@ -31,7 +36,7 @@ function impossible(place: Place): FormatError {
 export async function readLogRatios(
   path: string,
   column: string | undefined,
-  options: Pick<LogProbOptions, 'sequence' | 'cluster' | 'position' | 'unit' | 'signal' | 'delimiter' | 'quotes'> = {},
+  options: RatioOptions = {},
 ): Promise<LogRatios> {
   const unit = options.unit ?? (column === undefined ? undefined : unitOfName(column)) ?? 'nats';
   if (path.endsWith('.npy')) {
