@@ -6,11 +6,13 @@ import type { Estimate } from '../../estimate/index.ts';
 import { FormatError, printable, readSamples, type Samples } from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { estimate, percent, table } from '../format.ts';
-import { addTableOptions, number, sizes, type TableFlags } from '../options.ts';
+import { type LogProbFlags, number, sizes } from '../options.ts';
 import { UsageError } from '../usage.ts';
 import { isModel, type ModelFlags, runModel } from './best-of-n-model.ts';
+import { bracket, type ProfileFlags, profileFlags, sayBracket } from './best-of-n-profile.ts';
+import { addProfileOptions } from './coverage.ts';
 
-interface BestOfNFlags extends TableFlags, ModelFlags {
+interface BestOfNFlags extends LogProbFlags, ProfileFlags, ModelFlags {
   readonly sizes?: number[];
   readonly problem?: string;
   readonly correct?: string;
@@ -49,7 +51,17 @@ function statistics(given: Samples, Ns: number[], { confidence, ties = 'average'
 }
 
 const ofModels = ['draws', 'seed', 'maxLength'] as const;
-const ofSamples = ['problem', 'correct', 'reward', 'sample', 'filter', 'ties', 'delimiter'] as const;
+const ofSamples = [
+  'problem',
+  'correct',
+  'reward',
+  'sample',
+  'filter',
+  'ties',
+  'delimiter',
+  'profile',
+  ...profileFlags,
+] as const;
 
 /** Refuses options that would be ignored. */
 function checkApply(file: string, flags: BestOfNFlags): void {
@@ -75,7 +87,9 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
     throw new FormatError({ file }, `at least ${most} samples of each problem`, `${fewest} of '${problem}'`, hint);
   }
   const found = statistics(given, Ns, flags);
-  const { warnings, reading } = given;
+  const profile = await bracket(found.find(({ name }) => name === 'passAtN')?.estimates, Ns, flags, context.signal);
+  const { reading } = given;
+  const warnings = [...given.warnings, ...(profile?.warnings ?? [])];
   context.emit({
     command: 'best-of-n',
     file,
@@ -83,6 +97,7 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
     problems: given.problems.length,
     N: Ns,
     ...Object.fromEntries(found.map(({ name, estimates }) => [name, estimates])),
+    ...(profile && { profile: { file: flags.profile, reading: profile.reading }, passBracket: profile.rows }),
     warnings,
   });
   context.warn(warnings);
@@ -91,6 +106,7 @@ async function run(context: Context, file: string, flags: BestOfNFlags): Promise
   context.say(table(['N', ...found.map(({ label }) => label)], rows, context.colors.bold));
   const methods = new Set(found.flatMap(({ estimates }) => estimates.map(({ method }) => method)));
   context.say(`  Intervals: ${percent(flags.confidence)} over problems (${[...methods].join(', ')}).`);
+  if (profile) sayBracket(context, profile, flags);
 }
 
 export function addBestOfN(program: Command, context: (json?: boolean) => Context): void {
@@ -111,8 +127,10 @@ export function addBestOfN(program: Command, context: (json?: boolean) => Contex
     .option('--reward <column>', 'what the choice goes by (default: reward or pred_score)')
     .option('--sample <column>', "the sample's number; rows repeated by a rerun are left out")
     .option('--filter <name>', "value of the column 'filter' to read, where samples were judged by several")
-    .addOption(new Option('--ties <rule>', 'equal rewards (default: average)').choices(['average', 'first']));
-  addTableOptions(command)
+    .addOption(new Option('--ties <rule>', 'equal rewards (default: average)').choices(['average', 'first']))
+    .option('--profile <file>', 'log ratios or log-probs of responses from pi_D: what coverage says of Pass@N')
+    .option('--accuracy <a>', 'probability that a response from pi_D is right (default: 1)', number(0, 1));
+  addProfileOptions(command)
     .addHelpText(
       'after',
       `
@@ -120,6 +138,7 @@ Examples:
   covn best-of-n results.jsonl.gz --problem task_id --correct passed
   covn best-of-n counts.csv -N 1,10,100
   covn best-of-n machine.json --draws 1000000 -N 1,1000,1000000
+  covn best-of-n counts.csv --profile scores.csv --reference teacher_logp --model student_logp
   covn best-of-n answers.jsonl --correct score --reward pred_score --ties first -N 1,2,4,8 --json`,
     )
     .action((file: string, flags: BestOfNFlags) => run(context(flags.json), file, flags));

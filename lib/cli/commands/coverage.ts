@@ -19,9 +19,6 @@ import { plotProfile } from '../plot.ts';
 import { UsageError } from '../usage.ts';
 
 interface CoverageFlags extends LogProbFlags {
-  readonly ratio?: string | true;
-  readonly reference?: string;
-  readonly model?: string[];
   readonly at?: number[];
 }
 
@@ -58,7 +55,12 @@ function checkReference(given: LogProbs, files: readonly string[], from: number)
   throw new FormatError(place, `a finite log pi_D of sequence '${given.ids[at]!}'`, '-inf', hint);
 }
 
-async function load(files: readonly string[], flags: CoverageFlags, signal?: AbortSignal): Promise<Loaded> {
+/** The profiles that the flags ask for. */
+export async function loadProfiles(
+  files: readonly string[],
+  flags: LogProbFlags,
+  signal?: AbortSignal,
+): Promise<Loaded> {
   checkUsed(files, flags);
   const options = logProbOptions(flags, signal);
   const { confidence, ratio, reference } = flags;
@@ -111,7 +113,7 @@ function sayProfile(context: Context, model: string, profile: CoverageProfile, a
 }
 
 async function runCoverage(context: Context, files: string[], flags: CoverageFlags): Promise<void> {
-  const { profiles, reading, warnings } = await load(files, flags, context.signal);
+  const { profiles, reading, warnings } = await loadProfiles(files, flags, context.signal);
   context.emit({
     command: 'coverage',
     files,
@@ -136,7 +138,7 @@ interface PlanFlags extends CoverageFlags {
 }
 
 async function runPlan(context: Context, files: string[], flags: PlanFlags): Promise<void> {
-  const { profiles, reading, warnings } = await load(files, flags, context.signal);
+  const { profiles, reading, warnings } = await loadProfiles(files, flags, context.signal);
   const { regret, confident = false } = flags;
   const plans = profiles.map(({ model, profile }) => {
     const [estimatedN, confidentN] = [profile.plan({ regret }), profile.plan({ regret, confident: true })];
@@ -156,13 +158,19 @@ async function runPlan(context: Context, files: string[], flags: PlanFlags): Pro
   }
 }
 
-function addCoverageOptions(command: Command): Command {
+/** Options that say which columns a profile is made of. */
+export function addProfileOptions(command: Command): Command {
   command
-    .argument('<files...>', 'CSV, TSV or JSONL (.gz allowed), or .npy ([n] or [models, n])')
     .option('--ratio [column]', 'the values are log ratios log pi_D - log pi (column may be left out for .npy)')
     .option('--reference <name>', 'log pi_D, of what the responses were drawn from: a column, model or file')
     .option('--model <names>', 'the models to measure (default: all others)', names);
   return addLogProbOptions(command);
+}
+
+function addCoverageOptions(command: Command): Command {
+  return addProfileOptions(
+    command.argument('<files...>', 'CSV, TSV or JSONL (.gz allowed), or .npy ([n] or [models, n])'),
+  );
 }
 
 export function addCoverage(program: Command, context: (json?: boolean) => Context): void {
