@@ -122,6 +122,12 @@ static simde__m512d _mm512_cvtepi64_pd(simde__m512i a) {
   return simde_mm512_loadu_pd(out);
 }
 static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
+[[maybe_unused]] static simde__m512i _mm512_alignr_epi32(simde__m512i a, simde__m512i b, int count) {
+  uint32_t lane[32];
+  simde_mm512_storeu_si512(lane, b);
+  simde_mm512_storeu_si512(lane + 16, a);
+  return simde_mm512_loadu_si512(lane + count);
+}
 static simde__mmask8 _mm512_cmplt_epu64_mask(simde__m512i a, simde__m512i b) {
   uint64_t x[8], y[8];
   simde_mm512_storeu_si512(x, a);

@@ -15,6 +15,16 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// The plain form of sum_groups, where there is another too.
+template <class Kernels, class T>
+void sum_groups(const Kernels& kernels, const T* x, size_t n, const TermRule& rule, float* sums) {
+  if constexpr (std::is_array_v<decltype(kernels.sum_groups)>) {
+    kernels.sum_groups[0](x, n, rule, sums, nullptr);
+  } else {
+    kernels.sum_groups(x, n, rule, sums);
+  }
+}
+
 // A row made ready for drawing, as the job does it.
 template <class T>
 class Row {
@@ -31,7 +41,7 @@ class Row {
     prefix_[0] = 0.0;
     for (size_t p = 0; p < pieces_.size(); p++) {
       const size_t size = std::min(kPieceLogits, x.size() - p * kPieceLogits);
-      table.samples(T{}).sum_groups(x.data() + p * kPieceLogits, size, rule_, pieces_[p].groups);
+      sum_groups(table.samples(T{}), x.data() + p * kPieceLogits, size, rule_, pieces_[p].groups);
       pieces_[p].set_prefixes((size + kGroupLogits - 1) / kGroupLogits);
       pieces_[p].share = 1.0;
       prefix_[p + 1] = total_ += pieces_[p].total;
