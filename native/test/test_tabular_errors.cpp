@@ -109,9 +109,10 @@ COVN_TEST(probabilities_are_scaled_to_sum_to_1) {
 COVN_TEST(bad_machines_are_refused) {
   const TabularRows good = small_machine();
   CHECK(code_of(good) == Code::ok);
-  for (double x : {std::nan(""), 0.1, 2e-6, kInfinity}) {
+  for (double x : {0.1, 2e-6, kInfinity}) {
     CHECK(changed(good, [x](TabularRows& r) { r.log_probs[2] = x; }) == Code::range);
   }
+  CHECK(changed(good, [](TabularRows& r) { r.log_probs[2] = std::nan(""); }) == Code::non_finite);
   for (int32_t next : {-2, 2, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
     CHECK(changed(good, [next](TabularRows& r) { r.next[3] = next; }) == Code::range);
   }
