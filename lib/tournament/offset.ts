@@ -7,7 +7,7 @@ import type { OnPolicy } from './on-policy.ts';
 import { type NativeInput, type NativeOutputs, playTournaments } from './play.ts';
 import { type Draws, drawUnits, mostRows, type PackedWeights, packingFor, unpack } from './replicates.ts';
 
-/** Bound on the weights of responses in a block of replicates, in doubles: 64 MB. */
+/** Bound on the weights in a block of replicates, of responses and of one model's generations, in doubles: 64 MB. */
 const BLOCK_WEIGHTS = 2 ** 23;
 /** How long the event loop waits, in milliseconds. */
 const TURN = 15;
@@ -92,14 +92,18 @@ async function playOne(
     ladderScores: new Float64Array(thresholds.length * models).fill(Number.NaN),
     worstOpponent: new Int32Array(models),
   };
-  const packing = packingFor(Math.max(mostRows(units), ...onPolicy.generations.map((g) => mostRows(g.units))));
+  const drawn = [units, ...onPolicy.generations.map((generations) => generations.units)];
+  const packing = packingFor(Math.max(...drawn.map(mostRows)));
   const packs = Math.ceil((1 + replicates) / packing.width);
-  const together = Math.max(1, Math.min(packs, Math.floor(BLOCK_WEIGHTS / units.count)));
+  const together = Math.max(
+    1,
+    Math.min(packs, Math.floor(BLOCK_WEIGHTS / Math.max(...drawn.map(({ count }) => count)))),
+  );
   for (let first = 0; first < packs; first += together) {
     let done = 0; // models
-    const pace = makePace(signal, () => report((first + (together * done) / models) / packs));
     const seed = input.seed[0]! + 2 ** 32 * input.seed[1]!;
     const draws = { packing, first, packs: Math.min(together, packs - first), replicates, seed };
+    const pace = makePace(signal, () => report((first + (draws.packs * done) / models) / packs));
     const responses = await drawUnits(units, undefined, draws, pace);
     const count = Math.min(draws.packs * packing.width, 1 + replicates - first * packing.width);
     const tied = Array.from({ length: count }, () => Array.from({ length: models }, (_, i) => i));
