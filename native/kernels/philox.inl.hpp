@@ -18,9 +18,9 @@ struct PhiloxWords {
   U64 c0, c1, c2, c3;
   COVN_MEMBER_INLINE void mix(U64 low_key, U64 high_key) {
     const U64 p0 = multiply_low_halves(c0, set_u64(0xD2511F53u)), p1 = multiply_low_halves(c2, set_u64(0xCD9E8D57u));
-    c0 = bit_xor(shift_right<32>(p1), bit_xor(c1, low_key));
+    c0 = bit_xor(shift_right<32>(p1), c1, low_key);
     c1 = p1;
-    c2 = bit_xor(shift_right<32>(p0), bit_xor(c3, high_key));
+    c2 = bit_xor(shift_right<32>(p0), c3, high_key);
     c3 = p0;
   }
 };
@@ -28,12 +28,19 @@ struct PhiloxWords {
 // Independent generators, so that one's multiplications hide the other's latency.
 constexpr size_t kPhiloxChains = 2;
 
-// u in (0, 1) for samples first .. first + n of one position: 52 bits of the first two words of the counter
-// {sequence, position, sample, stream}, in the middle of their interval, so that neither end is ever drawn.
+// The double in (0, 1) of two words: their upper 52 bits, in the middle of their interval, so that neither end is ever
+// drawn. 1 + bits 2^-52 is put together from its bits, and less 1 - 2^-53 exact.
+COVN_INLINE F64 uniform_of(U64 high, U64 low) {
+  const U64 word = add(shift_left<32>(high), bit_and(low, set_u64(0xffffffffu)));
+  return sub(as_doubles(add(shift_right<12>(word), set_u64(kOneBits))), set64(1.0 - 0x1p-53));
+}
+
+// Uniforms of samples first .. first + n of one position, from the first two words of the counter {sequence, position,
+// sample, stream}.
 inline void draw_uniforms(const UniformStream& stream, uint32_t first, size_t n, double* uniforms) {
   constexpr size_t step = kPhiloxChains * U64::lanes;
   const PhiloxKeys keys(stream.seed);
-  uint64_t low[step], high[step];
+  uint64_t low[step];
   for (size_t i = 0; i < step; i++) low[i] = first + i;
   U64 sample[kPhiloxChains];
   for (size_t c = 0; c < kPhiloxChains; c++) sample[c] = load_u64(low + c * U64::lanes);
@@ -46,14 +53,9 @@ inline void draw_uniforms(const UniformStream& stream, uint32_t first, size_t n,
     for (size_t round = 0; round < 10; round++) {
       for (size_t c = 0; c < kPhiloxChains; c++) words[c].mix(keys.low[round], keys.high[round]);
     }
-    for (size_t c = 0; c < kPhiloxChains; c++) {
-      store(high + c * U64::lanes, words[c].c0);
-      store(low + c * U64::lanes, words[c].c1);
-    }
-    const size_t end = n - i < step ? n - i : step;
-    for (size_t k = 0; k < end; k++) {
-      const uint64_t bits = (high[k] << 32 | (low[k] & 0xffffffffu)) >> 12;
-      uniforms[i + k] = (static_cast<double>(static_cast<int64_t>(bits)) + 0.5) * 0x1p-52;
-    }
+    double drawn[step];
+    double* const out = n - i < step ? drawn : uniforms + i;
+    for (size_t c = 0; c < kPhiloxChains; c++) store64(out + c * F64::lanes, uniform_of(words[c].c0, words[c].c1));
+    for (size_t k = 0; out == drawn && k < n - i; k++) uniforms[i + k] = drawn[k];
   }
 }

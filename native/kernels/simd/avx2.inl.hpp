@@ -94,8 +94,20 @@ COVN_INLINE bool any_greater(F32 x, F32 bound) {
   return _mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ)) != 0;
 }
 
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
+  return _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_GT_OQ))));
+}
 COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
   return {_mm256_and_ps(a.v, _mm256_cmp_ps(x.v, bound.v, _CMP_GE_OQ))};
+}
+
+#define COVN_TARGET_FLOAT_PREFIX_SUMS 1
+COVN_INLINE F32 prefix_sums(F32 a) {
+  // Within either half, then the sum of the lower to the upper one.
+  __m256 sum = _mm256_add_ps(a.v, _mm256_castsi256_ps(_mm256_slli_si256(_mm256_castps_si256(a.v), 4)));
+  sum = _mm256_add_ps(sum, _mm256_castsi256_ps(_mm256_slli_si256(_mm256_castps_si256(sum), 8)));
+  const __m256 lower = _mm256_permute2f128_ps(sum, sum, 0x08);
+  return {_mm256_add_ps(sum, _mm256_shuffle_ps(lower, lower, 0xff))};
 }
 
 struct F64 {
@@ -157,10 +169,16 @@ COVN_INLINE U64 add(U64 a, U64 b) { return {_mm256_add_epi64(a.v, b.v)}; }
 COVN_INLINE U64 sub(U64 a, U64 b) { return {_mm256_sub_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm256_and_si256(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm256_xor_si256(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b, U64 c) { return bit_xor(a, bit_xor(b, c)); }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {_mm256_srli_epi64(a.v, bits)};
 }
+template <int bits>
+COVN_INLINE U64 shift_left(U64 a) {
+  return {_mm256_slli_epi64(a.v, bits)};
+}
+COVN_INLINE F64 as_doubles(U64 a) { return {_mm256_castsi256_pd(a.v)}; }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm256_mul_epu32(a.v, b.v)}; }
 COVN_INLINE bool any_below(U64 a, U64 b) {
   // Compared as signed numbers, of the same order once the sign bits are turned.

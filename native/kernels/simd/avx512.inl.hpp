@@ -183,6 +183,9 @@ struct GreaterCounter {
   COVN_MEMBER_INLINE int64_t total() const { return n; }
 };
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return _mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ) != 0; }
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) {
+  return _mm_popcnt_u32(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GT_OQ));
+}
 COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_GE_OQ), a.v)};
 }
@@ -214,6 +217,21 @@ COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const __m512i above = _mm512_sub_epi64(bits, _mm512_set1_epi64(kSqrtHalfBits));
   exponent = {_mm512_cvtepi64_pd(_mm512_srai_epi64(above, 52))};
   return {_mm512_castsi512_pd(_mm512_sub_epi64(bits, _mm512_and_si512(above, _mm512_set1_epi64(kExponentBits))))};
+}
+
+#define COVN_TARGET_FLOAT_PREFIX_SUMS 1
+// The lanes moved up by some, after zeros.
+template <int by>
+COVN_INLINE __m512 lanes_up(__m512 a) {
+  const __m512i from = _mm512_setr_epi32(0 - by, 1 - by, 2 - by, 3 - by, 4 - by, 5 - by, 6 - by, 7 - by, 8 - by, 9 - by,
+                                         10 - by, 11 - by, 12 - by, 13 - by, 14 - by, 15 - by);
+  return _mm512_maskz_permutexvar_ps(static_cast<uint16_t>(0xffffu << by), from, a);
+}
+COVN_INLINE F32 prefix_sums(F32 a) {
+  __m512 sum = _mm512_add_ps(a.v, lanes_up<1>(a.v));
+  sum = _mm512_add_ps(sum, lanes_up<2>(sum));
+  sum = _mm512_add_ps(sum, lanes_up<4>(sum));
+  return {_mm512_add_ps(sum, lanes_up<8>(sum))};
 }
 
 #define COVN_TARGET_PREFIX_SUMS 1
@@ -254,10 +272,16 @@ COVN_INLINE U64 add(U64 a, U64 b) { return {_mm512_add_epi64(a.v, b.v)}; }
 COVN_INLINE U64 sub(U64 a, U64 b) { return {_mm512_sub_epi64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {_mm512_and_si512(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b, U64 c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)}; }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {_mm512_srli_epi64(a.v, bits)};
 }
+template <int bits>
+COVN_INLINE U64 shift_left(U64 a) {
+  return {_mm512_slli_epi64(a.v, bits)};
+}
+COVN_INLINE F64 as_doubles(U64 a) { return {_mm512_castsi512_pd(a.v)}; }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {_mm512_mul_epu32(a.v, b.v)}; }
 COVN_INLINE bool any_below(U64 a, U64 b) { return _mm512_cmplt_epu64_mask(a.v, b.v) != 0; }
 COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) {

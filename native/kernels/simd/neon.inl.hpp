@@ -58,8 +58,15 @@ struct GreaterCounter {
 
 COVN_INLINE bool any_greater(F32 x, F32 bound) { return vmaxvq_u32(vcgtq_f32(x.v, bound.v)) != 0; }
 
+COVN_INLINE int64_t count_greater(F32 x, F32 bound) { return vaddvq_u32(vshrq_n_u32(vcgtq_f32(x.v, bound.v), 31)); }
 COVN_INLINE F32 keep_at_least(F32 a, F32 x, F32 bound) {
   return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vcgeq_f32(x.v, bound.v)))};
+}
+
+#define COVN_TARGET_FLOAT_PREFIX_SUMS 1
+COVN_INLINE F32 prefix_sums(F32 a) {
+  const float32x4_t zero = vdupq_n_f32(0.0f), sum = vaddq_f32(a.v, vextq_f32(zero, a.v, 3));
+  return {vaddq_f32(sum, vextq_f32(zero, sum, 2))};
 }
 
 struct F64 {
@@ -111,10 +118,16 @@ COVN_INLINE U64 add(U64 a, U64 b) { return {vaddq_u64(a.v, b.v)}; }
 COVN_INLINE U64 sub(U64 a, U64 b) { return {vsubq_u64(a.v, b.v)}; }
 COVN_INLINE U64 bit_and(U64 a, U64 b) { return {vandq_u64(a.v, b.v)}; }
 COVN_INLINE U64 bit_xor(U64 a, U64 b) { return {veorq_u64(a.v, b.v)}; }
+COVN_INLINE U64 bit_xor(U64 a, U64 b, U64 c) { return bit_xor(a, bit_xor(b, c)); }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   return {vshrq_n_u64(a.v, bits)};
 }
+template <int bits>
+COVN_INLINE U64 shift_left(U64 a) {
+  return {vshlq_n_u64(a.v, bits)};
+}
+COVN_INLINE F64 as_doubles(U64 a) { return {vreinterpretq_f64_u64(a.v)}; }
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) { return {vmull_u32(vmovn_u64(a.v), vmovn_u64(b.v))}; }
 COVN_INLINE bool any_below(U64 a, U64 b) {
   const uint64x2_t below = vcltq_u64(a.v, b.v);

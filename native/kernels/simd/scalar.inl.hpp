@@ -215,10 +215,22 @@ COVN_INLINE U64 bit_xor(U64 a, U64 b) {
   for (size_t i = 0; i < U64::lanes; i++) a.v[i] ^= b.v[i];
   return a;
 }
+COVN_INLINE U64 bit_xor(U64 a, U64 b, U64 c) { return bit_xor(a, bit_xor(b, c)); }
 template <int bits>
 COVN_INLINE U64 shift_right(U64 a) {
   for (uint64_t& x : a.v) x >>= bits;
   return a;
+}
+template <int bits>
+COVN_INLINE U64 shift_left(U64 a) {
+  for (uint64_t& x : a.v) x <<= bits;
+  return a;
+}
+// The doubles of these bits.
+COVN_INLINE F64 as_doubles(U64 a) {
+  F64 r;
+  for (size_t i = 0; i < F64::lanes; i++) r.v[i] = std::bit_cast<double>(a.v[i]);
+  return r;
 }
 // The 64-bit products of the lanes' low 32 bits, whatever the high ones hold.
 COVN_INLINE U64 multiply_low_halves(U64 a, U64 b) {

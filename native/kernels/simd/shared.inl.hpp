@@ -18,6 +18,22 @@ COVN_INLINE F64 load64_padded(const double* p, size_t n) {
   return load64(lane);
 }
 
+// Sums of the lanes up to and with each.
+#if !defined(COVN_TARGET_FLOAT_PREFIX_SUMS)
+COVN_INLINE F32 prefix_sums(F32 a) {
+  float lane[F32::lanes];
+  store(lane, a);
+  for (size_t i = 1; i < F32::lanes; i++) lane[i] += lane[i - 1];
+  return load(lane);
+}
+#endif
+
+COVN_INLINE float last_lane(F32 a) {
+  float lane[F32::lanes];
+  store(lane, a);
+  return lane[F32::lanes - 1];
+}
+
 #if !defined(COVN_TARGET_PREFIX_SUMS)
 // The lanes in order, in double.
 COVN_INLINE void widen(F32 a, F64* wide) {
@@ -25,7 +41,7 @@ COVN_INLINE void widen(F32 a, F64* wide) {
   store(lane, a);
   for (size_t i = 0; i < F32::lanes / F64::lanes; i++) wide[i] = load64(lane + i * F64::lanes);
 }
-// Sums of the lanes up to and with each.
+// Sums of the lanes up to and with each, always in the same order.
 COVN_INLINE F64 prefix_sums(F64 a) {
   double lane[F64::lanes];
   store64(lane, a);
