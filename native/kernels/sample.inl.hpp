@@ -13,11 +13,14 @@ struct GroupTerms {
       v[k] = keep_at_least(product(term_of(distance_of(logits, window), terms, window)), logits, least);
     }
   }
+  COVN_MEMBER_INLINE void store_to(float* terms) const {
+    for (size_t k = 0; k < vectors; k++) store(terms + k * F32::lanes, v[k]);
+  }
 };
 
-// sums [count], for the groups of n logits; up to F32::lanes - 1 more are written as 0.
-template <class T>
-void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums) {
+// sums [count], for the groups of n logits; up to F32::lanes - 1 more are written as 0. Keep: the terms too.
+template <class T, bool Keep>
+void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums, float* kept) {
   const Terms terms = load_terms(*rule.parameters);
   const Window window = window_at(rule.place, *rule.parameters);
   const F32 least = set(rule.least);
@@ -28,6 +31,7 @@ void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums) {
       const GroupTerms group(x + (at < n ? at : 0), at < n ? n - at : 0, least, terms, window);
       v[g] = group.v[0];
       for (size_t k = 1; k < GroupTerms::vectors; k++) v[g] = add(v[g], group.v[k]);
+      if (Keep && at < n) group.store_to(kept + at);
     }
     store(sums + i / kGroupLogits, row_sums(v));
   }
@@ -94,7 +98,7 @@ COVN_INLINE void find_groups(const T* row, const PieceSums* pieces, const PieceD
 // The last term above 0, or the first of all. Where the rounding of a share leads past all terms.
 COVN_NOINLINE size_t last_term(const GroupTerms& group) {
   float term[kGroupLogits];
-  for (size_t i = 0; i < GroupTerms::vectors; i++) store(term + i * F32::lanes, group.v[i]);
+  group.store_to(term);
   size_t at = kGroupLogits - 1;
   while (at > 0 && !(term[at] > 0.0f)) at--;
   return at;
@@ -134,5 +138,25 @@ void draw_tokens(const T* row, size_t vocab, const TermRule& rule, const PieceSu
       const GroupTerms group(row + first, vocab - first, least, terms, window);
       tokens[start + k] = static_cast<int32_t>(first + find_term(group, rests[k]));
     }
+  }
+}
+
+// The log-probs [count] of a row's tokens.
+template <class T>
+void write_log_probs(const T* row, const int32_t* tokens, size_t count, const LogProbRule& rule, float* log_probs) {
+  const F64 max = set64(static_cast<double>(rule.max)), temperature = set64(rule.temperature),
+            log_sum = set64(rule.log_sum);
+  const bool divided = rule.temperature != 1.0;
+  constexpr size_t step = 4 * F64::lanes;
+  for (size_t at = 0; at < count; at += step) {
+    const size_t size = count - at < step ? count - at : step;
+    float logits[step] = {}, out[step];
+    for (size_t k = 0; k < size; k++) logits[k] = to_float(row[tokens[at + k]]);
+    float* const to = size < step ? out : log_probs + at;
+    for (size_t k = 0; k < step; k += F64::lanes) {
+      const F64 below = sub(load64(logits + k), max);
+      store64(to + k, sub(divided ? div(below, temperature) : below, log_sum));
+    }
+    for (size_t k = 0; to == out && k < size; k++) log_probs[at + k] = out[k];
   }
 }

@@ -1,9 +1,10 @@
 #include "covn/sample.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <optional>
 #include <vector>
 
+#include "kernels/draw_index.hpp"
 #include "kernels/logit_filter.hpp"
 #include "kernels/table.hpp"
 #include "kernels/token_outputs.hpp"
@@ -19,6 +20,7 @@ constexpr uint32_t kSampleStream = 2;  // fourth word of the Philox counter
 constexpr size_t kChunkLogits = size_t{1} << 20;
 constexpr size_t kChunkDraws = size_t{1} << 17;
 constexpr size_t kDrawBatch = 512;
+constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
 constexpr size_t kFewSamples = 8;
@@ -78,6 +80,7 @@ class SampleJob final : public Job {
     const size_t end = std::min(request_.rows, first + rows_per_chunk_);
     const size_t from = chunk % draw_blocks_ * kChunkDraws, to = std::min(request_.samples, from + kChunkDraws);
     Scratch scratch(pieces_, request_.filter);
+    if (DrawIndexMemory::pays(vocab_, request_.samples)) scratch.index.emplace(vocab_, request_.samples);
     const size_t together = rows_together();
     for (size_t row = first; row < end && !cancelled(); row += together) {
       const size_t count = std::min(together, end - row);
@@ -92,6 +95,7 @@ class SampleJob final : public Job {
   }
 
  private:
+  enum class Formed : uint8_t { nothing, groups, prefixes };
   // What was read of some rows: [rows, pieces] and [rows].
   struct Reading {
     std::vector<RowState> pieces, rows;
@@ -99,17 +103,26 @@ class SampleJob final : public Job {
   struct Scratch {
     Reading sampled, unit;
     std::vector<PieceSums> pieces;
-    std::vector<uint8_t> ready;  // [pieces]: whether its sums were formed for this row
+    std::vector<Formed> formed;  // [pieces]: what of its sums is there
     std::vector<double> prefix;  // as PiecePrefix has it
     LogitFilter filter;
+    std::optional<DrawIndexMemory> index;
     PieceDraw draws[kDrawBatch];
 
     Scratch(size_t piece_count, const SampleFilter& kept)
-        : pieces(piece_count), ready(piece_count), prefix(1 + piece_count + kMaxLanes, kInfinity), filter(kept) {}
+        : pieces(piece_count), formed(piece_count), prefix(1 + piece_count + kMaxLanes, kInfinity), filter(kept) {}
+  };
+  // The row that is drawn from.
+  struct DrawnRow {
+    size_t index;
+    const T* logits;
+    TermRule rule;
+    double total;
   };
 
   const T* row(size_t index) const { return logits_ + index * vocab_; }
   size_t piece_size(size_t piece) const { return std::min(kPieceLogits, vocab_ - piece * kPieceLogits); }
+  size_t piece_groups(size_t piece) const { return (piece_size(piece) + kGroupLogits - 1) / kGroupLogits; }
 
   size_t rows_together() const {
     if (vocab_ <= kGroupVocab) return kBatchRows;
@@ -185,53 +198,53 @@ class SampleJob final : public Job {
     if (!(state.sums.sum > 0.0)) {
       return fail(chunk, index, non_finite_row("logits", index, describe_non_finite(row(index), vocab_)));
     }
-    std::fill(scratch.ready.begin(), scratch.ready.end(), uint8_t{0});
+    std::fill(scratch.formed.begin(), scratch.formed.end(), Formed::nothing);
     const double sampled_log_sum = log_sum(state, parameters_);
-    TermRule rule{place_of(state.max, parameters_), std::numeric_limits<float>::lowest(), &parameters_};
-    LogProbOf sampled{state.max, parameters_.temperature, sampled_log_sum};
-    double total = 0.0;
+    DrawnRow drawn{index, row(index), {place_of(state.max, parameters_), kLowest, &parameters_}, 0.0};
+    LogProbRule sampled{state.max, parameters_.temperature, sampled_log_sum};
     if (request_.filter.keeps_all()) {
       for (size_t p = 0; p < pieces_; p++) {
         RowState piece = scratch.sampled.pieces[i * pieces_ + p];
-        piece.move(rule.place, state.max, parameters_);
-        scratch.prefix[p + 1] = total += piece.sums.sum;
+        piece.move(drawn.rule.place, state.max, parameters_);
+        scratch.prefix[p + 1] = drawn.total += piece.sums.sum;
       }
     } else {
-      rule.least = scratch.filter.least_kept(row(index), vocab_, state.max, std::exp(sampled_log_sum));
+      drawn.rule.least = scratch.filter.least_kept(row(index), vocab_, state.max, std::exp(sampled_log_sum));
       for (size_t p = 0; p < pieces_; p++) {
-        scratch.prefix[p + 1] = total += ready_piece(index, p, rule, 0.0, scratch).total;
+        scratch.prefix[p + 1] = drawn.total += ready_piece(drawn, p, 0.0, scratch).total;
       }
+      const Place place = drawn.rule.place;
       const double largest =
-          std::exp((static_cast<double>(state.max) - static_cast<double>(rule.place.origin)) / parameters_.temperature -
-                   rule.place.octave * kLn2);
-      sampled.log_sum = std::max(0.0, std::log(total / largest));
+          std::exp((static_cast<double>(state.max) - static_cast<double>(place.origin)) / parameters_.temperature -
+                   place.octave * kLn2);
+      sampled.log_sum = std::max(0.0, std::log(drawn.total / largest));
     }
-    const LogProbOf unsampled{raw.max, 1.0,
-                              &raw == &state      ? sampled_log_sum
-                              : request_.log_prob ? log_sum(raw, unit_parameters_)
-                                                  : 0.0};
-    draw(index, from, to, rule, total, unsampled, sampled, scratch);
+    const LogProbRule unsampled{raw.max, 1.0,
+                                &raw == &state      ? sampled_log_sum
+                                : request_.log_prob ? log_sum(raw, unit_parameters_)
+                                                    : 0.0};
+    draw(drawn, from, to, unsampled, sampled, scratch);
   }
 
-  // A token's log-prob from its logit.
-  struct LogProbOf {
-    float max;
-    double temperature, log_sum;
-    double operator()(float logit) const {
-      const double below = static_cast<double>(logit) - static_cast<double>(max);
-      return (temperature == 1.0 ? below : below / temperature) - log_sum;
+  // The sums of the piece's groups, formed for this row; where there is an index, its terms too.
+  PieceSums& form_groups(const DrawnRow& drawn, size_t p, Scratch& scratch) const {
+    PieceSums& piece = scratch.pieces[p];
+    if (scratch.formed[p] == Formed::nothing) {
+      const auto& index = scratch.index;
+      kernels_.sum_groups[index.has_value()](drawn.logits + p * kPieceLogits, piece_size(p), drawn.rule, piece.groups,
+                                             index ? index->terms(p * kPieceGroups) : nullptr);
+      scratch.formed[p] = Formed::groups;
     }
-  };
+    return piece;
+  }
 
   // The piece's sums, formed for this row; `sum`: what the draws that fall into it are parts of, 0 for its own total.
-  PieceSums& ready_piece(size_t index, size_t p, const TermRule& rule, double sum, Scratch& scratch) const {
-    PieceSums& piece = scratch.pieces[p];
-    if (scratch.ready[p] == 0) {
-      const size_t size = piece_size(p);
-      kernels_.sum_groups(row(index) + p * kPieceLogits, size, rule, piece.groups);
-      piece.set_prefixes((size + kGroupLogits - 1) / kGroupLogits);
+  PieceSums& ready_piece(const DrawnRow& drawn, size_t p, double sum, Scratch& scratch) const {
+    PieceSums& piece = form_groups(drawn, p, scratch);
+    if (scratch.formed[p] == Formed::groups) {
+      piece.set_prefixes(piece_groups(p));
       piece.share = sum > 0.0 ? piece.total / sum : 1.0;
-      scratch.ready[p] = 1;
+      scratch.formed[p] = Formed::prefixes;
     }
     return piece;
   }
@@ -244,39 +257,79 @@ class SampleJob final : public Job {
     std::fill(prefix + last + 1, prefix + pieces + 1, kInfinity);
   }
 
-  void draw(size_t index, size_t from, size_t to, const TermRule& rule, double total, const LogProbOf& unsampled,
-            const LogProbOf& sampled, Scratch& scratch) const {
-    const UniformStream stream{request_.seed, request_.sequences[index], request_.positions[index], kSampleStream};
-    const T* const x = row(index);
-    double* const prefix = scratch.prefix.data();
-    close_prefix(prefix, pieces_);
+  // None where its proofs would not hold.
+  std::optional<DrawIndex> make_index(const DrawnRow& drawn, Scratch& scratch) const {
+    if (!scratch.index) return std::nullopt;
+    const DrawIndex index = scratch.index->start_row(drawn.total);
+    const double* const prefix = scratch.prefix.data();
+    double begin = 0.0;
+    for (size_t p = 0; p < pieces_; p++) {
+      const double end = std::min(prefix[p + 1], drawn.total) / drawn.total;
+      double* const bounds = index.bounds + p * kPieceGroups;
+      if (end > begin) {
+        const float* const groups = form_groups(drawn, p, scratch).groups;
+        const double sum = table_.place_groups(groups, piece_groups(p), begin, end - begin, bounds);
+        if (!DrawIndexMemory::holds(sum, (end - begin) * drawn.total, drawn.total)) return std::nullopt;
+      } else {
+        std::fill(bounds, bounds + piece_groups(p), begin);
+      }
+      begin = end;
+    }
+    table_.lay_cells(index);
+    return index;
+  }
+
+  void draw(const DrawnRow& drawn, size_t from, size_t to, const LogProbRule& unsampled, const LogProbRule& sampled,
+            Scratch& scratch) const {
+    const size_t row = drawn.index;
+    const UniformStream stream{request_.seed, request_.sequences[row], request_.positions[row], kSampleStream};
+    close_prefix(scratch.prefix.data(), pieces_);
+    const std::optional<DrawIndex> index = make_index(drawn, scratch);
     double uniforms[kDrawBatch];
     for (size_t at = from; at < to; at += kDrawBatch) {
       if (cancelled()) return;
-      const size_t count = std::min(kDrawBatch, to - at);
-      table_.draw_uniforms(stream, static_cast<uint32_t>(request_.first_samples[index] + at), count, uniforms);
-      table_.find_pieces({prefix, pieces_, total}, uniforms, count, scratch.draws);
-      for (size_t k = 0; k < count; k++) {
-        const size_t p = scratch.draws[k].piece;
-        if (scratch.ready[p] != 0) continue;
-        ready_piece(index, p, rule, std::min(prefix[p + 1], total) - prefix[p], scratch);
+      const size_t count = std::min(kDrawBatch, to - at), out = row * request_.samples + at;
+      int32_t* const tokens = request_.tokens + out;
+      table_.draw_uniforms(stream, static_cast<uint32_t>(request_.first_samples[row] + at), count, uniforms);
+      if (index) {
+        find_by_index(drawn, *index, uniforms, count, scratch, tokens);
+      } else {
+        find_tokens(drawn, uniforms, count, scratch, tokens);
       }
-      const size_t out = index * request_.samples + at;
-      kernels_.draw_tokens(x, vocab_, rule, scratch.pieces.data(), scratch.draws, count, request_.tokens + out);
-      write_log_probs(x, request_.tokens + out, out, count, unsampled, sampled);
+      if (request_.log_prob) kernels_.write_log_probs(drawn.logits, tokens, count, unsampled, request_.log_prob + out);
+      if (!request_.sampled_log_prob) continue;
+      if (request_.log_prob && sampled == unsampled) {
+        std::copy_n(request_.log_prob + out, count, request_.sampled_log_prob + out);
+      } else {
+        kernels_.write_log_probs(drawn.logits, tokens, count, sampled, request_.sampled_log_prob + out);
+      }
     }
   }
 
-  void write_log_probs(const T* x, const int32_t* tokens, size_t at, size_t count, const LogProbOf& unsampled,
-                       const LogProbOf& sampled) const {
-    float logits[kDrawBatch];
-    for (size_t k = 0; k < count; k++) logits[k] = to_float(x[tokens[k]]);
-    const auto write = [&](float* out, const LogProbOf& log_prob) {
-      if (out == nullptr) return;
-      for (size_t k = 0; k < count; k++) out[at + k] = static_cast<float>(log_prob(logits[k]));
-    };
-    write(request_.log_prob, unsampled);
-    write(request_.sampled_log_prob, sampled);
+  // The tokens of count <= kDrawBatch uniforms.
+  void find_tokens(const DrawnRow& drawn, const double* uniforms, size_t count, Scratch& scratch,
+                   int32_t* tokens) const {
+    const double* const prefix = scratch.prefix.data();
+    table_.find_pieces({prefix, pieces_, drawn.total}, uniforms, count, scratch.draws);
+    for (size_t k = 0; k < count; k++) {
+      const size_t p = scratch.draws[k].piece;
+      if (scratch.formed[p] == Formed::prefixes) continue;
+      ready_piece(drawn, p, std::min(prefix[p + 1], drawn.total) - prefix[p], scratch);
+    }
+    kernels_.draw_tokens(drawn.logits, vocab_, drawn.rule, scratch.pieces.data(), scratch.draws, count, tokens);
+  }
+
+  // The same where the index proves most of them.
+  void find_by_index(const DrawnRow& drawn, const DrawIndex& index, const double* uniforms, size_t count,
+                     Scratch& scratch, int32_t* tokens) const {
+    uint32_t open[kDrawBatch];
+    const size_t left = table_.propose_tokens(index, uniforms, count, tokens, open);
+    if (left == 0) return;
+    double open_uniforms[kDrawBatch];
+    int32_t found[kDrawBatch];
+    for (size_t k = 0; k < left; k++) open_uniforms[k] = uniforms[open[k]];
+    find_tokens(drawn, open_uniforms, left, scratch, found);
+    for (size_t k = 0; k < left; k++) tokens[open[k]] = found[k];
   }
 
   const SampleRequest request_;

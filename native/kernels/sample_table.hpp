@@ -41,6 +41,26 @@ struct TermRule {
   const RowParameters* parameters;
 };
 
+// A token's log-prob from its logit x: (x - max)/T - log_sum.
+struct LogProbRule {
+  float max;
+  double temperature, log_sum;
+  bool operator==(const LogProbRule&) const = default;
+};
+
+// Where the uniforms of a row's tokens lie, for many draws. Groups are those of all its pieces, cells equal parts of
+// the uniforms.
+struct DrawIndex {
+  size_t groups, cell_count;
+  int32_t named_cells;  // a group of more is searched for tokens that have whole ones
+  double total;         // the row's sum, which uniforms are parts of
+  double* bounds;       // [groups + kMaxLanes]: where each group begins, then 1
+  const float* terms;   // [groups, kGroupLogits]
+  int32_t* cells;  // [cell_count + 2 kCellStep]: the token that has all of a cell, or ~g, for a group g that begins
+                   // no later than it does
+};
+constexpr size_t kCellStep = 4;
+
 // Sums of a row's pieces: as the prefixes above, with kMaxLanes times +inf at the end.
 struct PiecePrefix {
   const double* sums;  // [1 + pieces + kMaxLanes]

@@ -195,6 +195,8 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/sample.inl.hpp"
 
+#include "kernels/draw_index.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

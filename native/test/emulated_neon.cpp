@@ -50,6 +50,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/sample.inl.hpp"
 
+#include "kernels/draw_index.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -36,6 +36,8 @@ namespace covn::avx2 {
 
 #include "kernels/sample.inl.hpp"
 
+#include "kernels/draw_index.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -30,6 +30,8 @@ namespace covn::neon {
 
 #include "kernels/sample.inl.hpp"
 
+#include "kernels/draw_index.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

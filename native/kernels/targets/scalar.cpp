@@ -27,6 +27,8 @@ namespace covn::scalar {
 
 #include "kernels/sample.inl.hpp"
 
+#include "kernels/draw_index.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

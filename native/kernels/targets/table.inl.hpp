@@ -5,6 +5,8 @@ constexpr RowKernels<T> kRows = {
      {accumulate_rows<T, true, false>, accumulate_rows<T, true, true>}},
     {finish_rows<false>, finish_rows<true>},
 };
+template <class T>
+constexpr SampleKernels<T> kSamples = {{sum_groups<T, false>, sum_groups<T, true>}, draw_tokens<T>, write_log_probs<T>};
 extern const KernelTable kTable;
 const KernelTable kTable = {
     F32::lanes,
@@ -21,9 +23,12 @@ const KernelTable kTable = {
     sum_replicates,
     draw_uniforms,
     find_pieces,
-    {sum_groups<float>, draw_tokens<float>},
-    {sum_groups<Float16>, draw_tokens<Float16>},
-    {sum_groups<BFloat16>, draw_tokens<BFloat16>},
+    place_groups,
+    lay_cells,
+    propose_tokens,
+    kSamples<float>,
+    kSamples<Float16>,
+    kSamples<BFloat16>,
     {{roll_out<false, false>, roll_out<false, true>}, {roll_out<true, false>, roll_out<true, true>}},
     {read_values<false>, read_values<true>},
     multiply_add,

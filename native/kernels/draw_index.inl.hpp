@@ -1,0 +1,158 @@
+// Many draws from one row: an index proposes tokens and proves that they are those that kernels/sample.inl.hpp finds.
+// After that file.
+//
+// The index has the same distribution function, rounded otherwise: the uniforms at which groups begin, in double, and
+// the sums of a group's terms up to the end of each token, in float. What rounding moves is less than kUniformMargin
+// for the former and kSumMargin of itself for the latter; a uniform that is nearer than that to the end of a token
+// proves nothing, and has its token found in the other way.
+constexpr double kUniformMargin = 0x1p-42;
+constexpr float kSumMargin = 0x1p-18f;
+
+// Where the groups of a piece begin, that has the uniforms begin .. begin + extent: bounds [n], and up to
+// F64::lanes - 1 more. Gives their sum.
+inline double place_groups(const float* groups, size_t n, double begin, double extent, double* bounds) {
+  double sum = 0.0;
+  for (size_t g = 0; g < n; g += F64::lanes) {
+    const F64 part = load64(groups + g), prefix = prefix_sums(part);
+    store64(bounds + g, add(sub(prefix, part), set64(sum)));
+    sum += last_lane(prefix);
+  }
+  const F64 scale = set64(extent / sum), first = set64(begin);
+  for (size_t g = 0; g < n; g += F64::lanes) store64(bounds + g, fma(load64(bounds + g), scale, first));
+  return sum;
+}
+
+// Sums of a group's terms up to and with each.
+struct TokenEnds {
+  F32 v[GroupTerms::vectors];
+
+  COVN_MEMBER_INLINE explicit TokenEnds(const float* terms) {
+    v[0] = prefix_sums(load(terms));
+    for (size_t i = 1; i < GroupTerms::vectors; i++) {
+      v[i] = add(prefix_sums(load(terms + i * F32::lanes)), set(last_lane(v[i - 1])));
+    }
+  }
+};
+
+// Names the token of cells that lie within one token of a group.
+COVN_NOINLINE void name_cells(const DrawIndex& index, size_t g) {
+  const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total, begin = index.bounds[g];
+  float ends[kGroupLogits];
+  const TokenEnds lanes(index.terms + g * kGroupLogits);
+  for (size_t i = 0; i < GroupTerms::vectors; i++) store(ends + i * F32::lanes, lanes.v[i]);
+  double last = 0.0;  // the end of the token before, from `begin`
+  for (size_t i = 0; i < kGroupLogits; i++) {
+    const double end = static_cast<double>(ends[i]) * scale;
+    if ((end - last) * cells > 1.0) {
+      const double margin = end * kSumMargin + kUniformMargin;
+      const auto first = static_cast<int64_t>((begin + last + margin) * cells) + 1;
+      const auto stop = static_cast<int64_t>((begin + end - margin) * cells);
+      for (int64_t c = first; c < stop; c++) index.cells[c] = static_cast<int32_t>(g * kGroupLogits + i);
+    }
+    last = end;
+  }
+}
+
+// Cells are laid out from the bounds: group after group, each over what the one before left too much.
+inline void lay_cells(const DrawIndex& index) {
+  constexpr size_t step = 64;
+  const double cells = static_cast<double>(index.cell_count);
+  int32_t* const out = index.cells;
+  for (size_t i = 0; i < kCellStep; i++) out[i] = ~0;
+  for (size_t start = 0; start < index.groups; start += step) {
+    const size_t size = index.groups - start < step ? index.groups - start : step;
+    int32_t first[step + 1];  // cell that begins after a group does
+    for (size_t i = 0; i <= size; i++) {
+      // Not above the last by rounding, nor NaN, of memory that changes meanwhile.
+      const double at = index.bounds[start + i] * cells, cell = at < cells ? at : cells;
+      first[i] = static_cast<int32_t>(cell) + 1;
+    }
+    for (size_t i = 0; i < size; i++) {
+      const auto mark = ~static_cast<int32_t>(start + i);
+      int32_t* const from = out + first[i];
+      for (size_t c = 0; c < kCellStep; c++) from[c] = mark;
+      if (first[i + 1] - first[i] > static_cast<int32_t>(kCellStep)) {
+        for (int32_t* c = from + kCellStep; c < out + first[i + 1]; c++) *c = mark;
+        if (first[i + 1] - first[i] > index.named_cells) name_cells(index, start + i);
+      }
+    }
+  }
+}
+
+// The group that a uniform falls into, at or after `g`.
+COVN_INLINE size_t find_group(const double* bounds, size_t g, double uniform) {
+  constexpr size_t step = 8;
+  size_t passed = step;
+  while (passed == step) {
+    AtLeastCounter counter;
+    for (size_t i = 0; i < step; i += F64::lanes) counter.count(set64(uniform), load64(bounds + g + 1 + i));
+    passed = static_cast<size_t>(counter.total());
+    g += passed;
+  }
+  return g;
+}
+
+// Between which sums draws' own lie, for certain, from their distances in uniforms from their groups' beginnings.
+COVN_INLINE void bracket(const double* distances, size_t count, double total, float* low, float* high) {
+  const F32 part = set(kSumMargin), least = set(static_cast<float>(total * kUniformMargin));
+  for (size_t i = 0; i < count; i += F32::lanes) {
+    for (size_t k = 0; k < F32::lanes; k += F64::lanes) {
+      store64(low + i + k, mul(load64(distances + i + k), set64(total)));
+    }
+    const F32 sum = load(low + i), margin = fma(sum, part, least);
+    store(low + i, sub(sum, margin));
+    store(high + i, add(sum, margin));
+  }
+}
+
+// The tokens of count <= kDrawsTogether draws, `which`, whose cells name groups; gives how many are not proved, and in
+// `open`, which may be the same, which.
+COVN_INLINE size_t prove_tokens(const DrawIndex& index, const double* uniforms, const uint32_t* which, size_t count,
+                                int32_t* tokens, uint32_t* open) {
+  size_t groups[kDrawsTogether];
+  double distances[kDrawsTogether + kMaxLanes];
+  float low[kDrawsTogether + kMaxLanes], high[kDrawsTogether + kMaxLanes];
+  for (size_t i = 0; i < count; i++) {
+    const size_t k = which[i];
+    const size_t g = find_group(index.bounds, static_cast<size_t>(~tokens[k]), uniforms[k]);
+    groups[i] = g;
+    distances[i] = uniforms[k] - index.bounds[g];
+  }
+  for (size_t i = count; i < count + F32::lanes; i++) distances[i] = 0.0;
+  bracket(distances, count, index.total, low, high);
+  size_t left = 0;
+  for (size_t i = 0; i < count; i++) {
+    const TokenEnds ends(index.terms + groups[i] * kGroupLogits);
+    int64_t before = 0, after = 0;
+    for (const F32& end : ends.v) {
+      before += count_greater(set(low[i]), end);
+      after += count_greater(end, set(high[i]));
+    }
+    // Neither before the first nor after the last. NaN, of memory that changes meanwhile, counts nowhere.
+    const bool proved = (low[i] > 0.0f) & (after > 0) & (before + after == static_cast<int64_t>(kGroupLogits));
+    const uint32_t k = which[i];
+    tokens[k] = static_cast<int32_t>(groups[i] * kGroupLogits) + static_cast<int32_t>(before);
+    open[left] = k;
+    left += !proved;
+  }
+  return left;
+}
+
+// Proposes tokens [count] for uniforms, and gives how many are not proved; `open` [count]: which.
+inline size_t propose_tokens(const DrawIndex& index, const double* uniforms, size_t count, int32_t* tokens,
+                             uint32_t* open) {
+  const double cells = static_cast<double>(index.cell_count);
+  size_t mixed = 0;
+  for (size_t k = 0; k < count; k++) {
+    const int32_t token = index.cells[static_cast<int32_t>(uniforms[k] * cells)];
+    tokens[k] = token;
+    open[mixed] = static_cast<uint32_t>(k);
+    mixed += token < 0;
+  }
+  size_t left = 0;
+  for (size_t start = 0; start < mixed; start += kDrawsTogether) {
+    const size_t size = mixed - start < kDrawsTogether ? mixed - start : kDrawsTogether;
+    left += prove_tokens(index, uniforms, open + start, size, tokens, open + left);
+  }
+  return left;
+}
