@@ -127,6 +127,7 @@ describe('a Best-of-N call', () => {
       [{ reward: { logProb: {} } }, 'ERR_COVN_DTYPE'],
       [{ reward: { logProb: endless } }, 'ERR_COVN_SHAPE'],
       [{ reward: { equals: responsesOf([0], [[0]]) } }, 'ERR_COVN_RANGE'],
+      [{ reward: { table: { ...table, values: [1, 1, 1], otherwise: Number.NaN } } }, 'ERR_COVN_NON_FINITE'],
       [{ reward: { equals: responsesOf([0, 1], [[0], [2]]) } }, 'ERR_COVN_RANGE'],
       [{ reward: { table: { ...table, values: [1, 2, 3] } } }, 'ERR_COVN_RANGE'],
       [{ reward: { table: { ...table, values: [1, 1] } } }, 'ERR_COVN_SHAPE'],
@@ -153,6 +154,86 @@ describe('a Best-of-N call', () => {
     await expect(bestOfN(model, [0], request, { batches: 9 } as never)).rejects.toMatchObject({
       code: 'ERR_COVN_DTYPE',
     });
+  });
+});
+
+describe('models that are not covn’s', () => {
+  const N = 300;
+  const rewardOf = ({ tokens, offsets }: SampledResponses) =>
+    Float64Array.from({ length: offsets.length - 1 }, (_, i) => tokens[offsets[i]!]!);
+
+  test('a class with ways of its own is asked, never passed by', async () => {
+    class Ones extends TabularModel {
+      override async sample(...request: Parameters<TabularModel['sample']>) {
+        const drawn = await super.sample(...request);
+        drawn.tokens.fill(1);
+        return drawn;
+      }
+      override async logProb({ prompts }: Parameters<TabularModel['logProb']>[0]) {
+        return new Float64Array(prompts.length).fill(-7);
+      }
+    }
+    const half = new Float64Array(2).fill(Math.log(0.5));
+    const ones = new Ones({ vocab: 2, logProbs: half, next: new Int32Array(2).fill(-1), start: [0] });
+    const table = { ...responsesOf([0, 0], [[0], [1]]), values: [0, 1] };
+    expect((await bestOfN(ones, [0], { N, reward: { table } })).counts!.correct[0]).toBe(N);
+    expect((await bestOfN(ones, [0], { N, reward: rewardOf })).counts!.correct[0]).toBe(N);
+    expect((await bestOfN(ones, [0], { N, reward: { logProb: ones } })).best!.rewards[0]).toBe(-7);
+    expect((await bestOfN(coin(0.5), [0], { N, reward: { logProb: ones } })).best!.rewards[0]).toBe(-7);
+  });
+
+  test('what they draw is checked', async () => {
+    const whole = model.sample.bind(model);
+    const change = (edit: (drawn: SampledResponses) => unknown): SequenceModel => ({
+      ...modelFaces(model),
+      sample: async (...request) => edit(await whole(...request)) as SampledResponses,
+    });
+    const wrong: [(drawn: SampledResponses) => unknown, string][] = [
+      [() => undefined, 'ERR_COVN_DTYPE'],
+      [() => ({}), 'ERR_COVN_DTYPE'],
+      [(drawn) => ({ ...drawn, prompts: drawn.prompts.slice(1) }), 'ERR_COVN_SHAPE'],
+      [(drawn) => ({ ...drawn, prompts: drawn.prompts.map((p) => 1 - p) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, samples: drawn.samples.map((s) => s + 1) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, tokens: [...drawn.tokens] }), 'ERR_COVN_DTYPE'],
+      [(drawn) => ({ ...drawn, tokens: drawn.tokens.map(() => 2) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, tokens: drawn.tokens.slice(1) }), 'ERR_COVN_SHAPE'],
+      [(drawn) => ({ ...drawn, offsets: drawn.offsets.slice(1) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, logProbs: drawn.logProbs.map(() => Number.NaN) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, logProbs: drawn.logProbs.map((x) => -x) }), 'ERR_COVN_RANGE'],
+      [(drawn) => ({ ...drawn, ended: drawn.ended.map(() => 7) }), 'ERR_COVN_RANGE'],
+    ];
+    for (const [edit, code] of wrong) {
+      await expect(bestOfN(change(edit), prompts, { N, reward: zero }), String(edit)).rejects.toMatchObject({ code });
+    }
+    const thrown = {
+      ...modelFaces(model),
+      sample: () => {
+        throw new Error('at once');
+      },
+    };
+    await expect(bestOfN(thrown, prompts, { N, reward: zero })).rejects.toThrow('at once');
+  });
+
+  test('a reward function may do what it likes with its batch', async () => {
+    const vandal = (batch: SampledResponses) => {
+      const rewards = rewardOf(batch);
+      for (const name of ['prompts', 'samples', 'offsets', 'logProbs', 'ended'] as const) batch[name].fill(7);
+      for (const array of [batch.prompts, batch.tokens])
+        structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
+      return rewards;
+    };
+    const request = { N, seed: 3, keep: 'all' as const };
+    const expected = await bestOfN(model, prompts, { ...request, reward: rewardOf });
+    expect(await bestOfN(model, prompts, { ...request, reward: vandal }, { batch: 50 })).toEqual(expected);
+  });
+});
+
+describe('a reward function that never waits', () => {
+  test('leaves timers their turn, whatever the batch', async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('in time')), 50);
+    const running = bestOfN(model, [0], { N: 2 ** 31, reward: zero }, { batch: 8, signal: controller.signal });
+    await expect(running).rejects.toThrow('in time');
   });
 });
 

@@ -214,6 +214,25 @@ describe('bestOfN', () => {
     for (const p of prompts) expect(at(shorter, p, 4096)).toBe(at(one, p, 4096));
   });
 
+  test('the log ratio of a model to itself is exactly 0, and equal ratios are equal', async () => {
+    const run = await bestOfN(model, prompts, { N: 5000, reward: { logRatio: model }, success: 0, keep: { top: 4 } });
+    expect(run.counts!.correct).toEqual(new Float64Array(3).fill(5000));
+    expect([...run.best!.samples]).toEqual([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
+  });
+
+  test('keeps many of the best in order, natively and in JavaScript', async () => {
+    const request = { N: 3000, reward: { logProb: model } as Reward, seed: 12, maxLength, keep: { top: 700 } };
+    const native = await bestOfN(model, prompts, request);
+    const all = (await bestOfN(model, prompts, { ...request, keep: 'all' })).rewarded!.rewards;
+    const js = await bestOfN(model, prompts, { ...request, reward: ({ logProbs }) => logProbs }, { batch: 999 });
+    for (const p of prompts) {
+      const mine = all.subarray(p * 3000, (p + 1) * 3000);
+      const order = [...mine.keys()].sort((a, b) => mine[b]! - mine[a]! || a - b).slice(0, 700);
+      expect([...native.best!.samples.subarray(p * 700, (p + 1) * 700)]).toEqual(order);
+      expect([...js.best!.samples.subarray(p * 700, (p + 1) * 700)]).toEqual(order);
+    }
+  });
+
   test('expected best rewards at all n <= N from one run', async () => {
     const run = await bestOfN(model, prompts, { N: 400, reward: { logProb: model }, seed: 1, maxLength, keep: 'all' });
     expect(run.successes).toBeUndefined();

@@ -76,8 +76,26 @@ describe('rollout', () => {
   test('filters apply; processed log-probs are those of what was drawn from', async () => {
     const greedy = await rollout(step, { ...request, topK: 1 });
     for (const tokens of tokensOf(greedy).slice(0, 7)) expect(tokens).toEqual(tokensOf(greedy)[0]);
-    expect(greedy.processedLogProbs.every((x) => Math.abs(x) < 1e-5)).toBe(true);
+    // What is certain has log-prob 0 exactly.
+    expect(greedy.processedLogProbs).toEqual(new Float64Array(21));
     expect(greedy.logProbs.every((x) => x < 0)).toBe(true);
+  });
+
+  test('a step may do what it likes with what it is handed', async () => {
+    const vandal = (prefixes: Prefixes) => {
+      const logits = step(prefixes);
+      for (const array of Object.values(prefixes) as Int32Array[])
+        structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
+      return logits;
+    };
+    expect(await rollout(vandal, request)).toEqual(await rollout(step, request));
+  });
+
+  test('timers have their turn though a step never waits', async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('in time')), 50);
+    const long = { ...request, N: 10_000, maxLength: 10_000, stop: [] };
+    await expect(rollout(step, long, { signal: controller.signal })).rejects.toThrow('in time');
   });
 
   test('ends when told to, while a step takes its time', async () => {
@@ -117,6 +135,9 @@ describe('rollout', () => {
       [() => rollout(step, { ...request, N: 0 }), 'ERR_COVN_RANGE'],
       [() => rollout(step, { ...request, maxLength: 0 }), 'ERR_COVN_RANGE'],
       [() => rollout(step, { ...request, stop: -1 }), 'ERR_COVN_RANGE'],
+      [() => rollout(step, { ...request, stop: vocab }), 'ERR_COVN_RANGE'],
+      [() => rollout(step, { ...request, prompts: [[1, vocab]] }), 'ERR_COVN_RANGE'],
+      [() => rollout(step, { ...request, prompts: new Array(2) }), 'ERR_COVN_DTYPE'],
       [() => rollout(step, { ...request, topP: 2 }), 'ERR_COVN_RANGE'],
       [() => rollout(step, { ...request, stops: 1 } as never), 'ERR_COVN_DTYPE'],
       [() => rollout(step, request, { batch: 0 }), 'ERR_COVN_RANGE'],

@@ -153,6 +153,12 @@ describe('sampleLogits', () => {
     for (const [options, code] of refused) {
       await expect(sampleLogits({ logits, vocab }, options), JSON.stringify(options)).rejects.toMatchObject({ code });
     }
+    const taken = logits.slice();
+    await sampleLogits({ logits: taken, vocab }, { ownership: 'transfer' });
+    await expect(sampleLogits({ logits: taken, vocab })).rejects.toMatchObject({ code: 'ERR_COVN_SHAPE' });
+    await expect(sampleLogits({ logits: logits, vocab }, { N: 2 ** 29 })).rejects.toMatchObject({
+      code: 'ERR_COVN_RANGE',
+    });
     await expect(sampleLogits({ logits: logits.subarray(1), vocab })).rejects.toMatchObject({ code: 'ERR_COVN_SHAPE' });
     await expect(sampleLogits({ logits: [1, 2] as never, vocab: 2 })).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
   });

@@ -1,8 +1,9 @@
 import { nonFiniteError } from '../errors.ts';
-import { type ModelOptions, nativeModel, type SampledResponses, sampleNatively } from '../model/index.ts';
-import { followSignal, limitProgress } from '../native/index.ts';
+import { checkDrawn, type ModelOptions, nativeModel, type SampledResponses, sampleNatively } from '../model/index.ts';
+import { followSignal, limitProgress, takeTurns, untilAborted } from '../native/index.ts';
 import { checkNumberList, type NumberList } from '../validate.ts';
-import { makeReduced, type Plan, type Reduced } from './plan.ts';
+import type { Plan, Reduced } from './plan.ts';
+import { Reducer, type Reducible } from './reduce.ts';
 import { rewardFunction } from './rewards.ts';
 
 /** Draws in progress beside the one that is being rewarded. */
@@ -33,12 +34,24 @@ function drawFrom(plan: Plan, first: number, size: number, options: ModelOptions
   const native = nativeModel(model);
   const drawn = native
     ? sampleNatively(native, { prompts, samples, seed, maxLength }, options)
-    : model.sample(prompts, { samples, seed, maxLength }, options);
+    : sampleOutside(plan, prompts, samples, options);
   drawn.catch(() => {}); // whoever takes it from the queue learns of it
   return drawn;
 }
 
-/** Responses from .. to, as views but for the offsets. */
+/** Responses of a model that is not covn's, which may give anything. */
+async function sampleOutside(
+  { model, seed, maxLength }: Plan,
+  prompts: Uint32Array,
+  samples: Uint32Array,
+  options: ModelOptions,
+): Promise<SampledResponses> {
+  // Lists of its own, which it may keep or change.
+  const drawn = await model.sample(prompts.slice(), { samples: samples.slice(), seed, maxLength }, options);
+  return checkDrawn(drawn, { prompts, samples, vocab: model.vocab });
+}
+
+/** Responses from .. to: copies, but for the tokens, whose memory a caller cannot detach (it is the addon's). */
 function part(drawn: SampledResponses, from: number, to: number): SampledResponses {
   if (from === 0 && to >= drawn.prompts.length) return drawn;
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
@@ -46,12 +59,12 @@ function part(drawn: SampledResponses, from: number, to: number): SampledRespons
   const own = offsets.slice(from, to + 1);
   for (let i = 0; i < own.length; i++) own[i]! -= begin;
   return {
-    prompts: prompts.subarray(from, to),
-    samples: samples.subarray(from, to),
+    prompts: prompts.slice(from, to),
+    samples: samples.slice(from, to),
     tokens: tokens.subarray(begin, offsets[Math.min(to, prompts.length)]),
     offsets: own,
-    logProbs: logProbs.subarray(from, to),
-    ended: ended.subarray(from, to),
+    logProbs: logProbs.slice(from, to),
+    ended: ended.slice(from, to),
   };
 }
 
@@ -70,137 +83,46 @@ async function* drawBatches(plan: Plan, batch: number, options: ModelOptions): A
   }
 }
 
-/** The best responses so far of one prompt after another. */
-class KeptList {
-  readonly #reduced: Reduced;
-  readonly #kept: number;
-  #prompt = -1;
-  #size = 0;
-
-  constructor(reduced: Reduced, kept: number) {
-    this.#reduced = reduced;
-    this.#kept = kept;
-  }
-
-  add(p: number, sample: number, reward: number): void {
-    if (p !== this.#prompt) {
-      this.#prompt = p;
-      this.#size = 0;
-    }
-    const { keptRewards, keptSamples } = this.#reduced;
-    const first = p * this.#kept;
-    let at = this.#size;
-    // Samples come in order, so that of equal rewards the earlier stays before.
-    if (at === this.#kept) {
-      if (at === 0 || reward <= keptRewards[first + at - 1]!) return;
-      at--;
-    } else {
-      this.#size++;
-    }
-    for (; at > 0 && keptRewards[first + at - 1]! < reward; at--) {
-      keptRewards[first + at] = keptRewards[first + at - 1]!;
-      keptSamples[first + at] = keptSamples[first + at - 1]!;
-    }
-    keptRewards[first + at] = reward;
-    keptSamples[first + at] = sample;
-  }
-}
-
-function checkRewards(rewards: NumberList, { prompts, samples }: SampledResponses): NumberList {
-  checkNumberList(rewards, 'the rewards of a batch', prompts.length);
+/** Rewards of responses from number `first` of all on. */
+function checkRewards(rewards: NumberList, count: number, { prompts, N }: Plan, first: number): NumberList {
+  checkNumberList(rewards, 'the rewards of a batch', count);
   for (let i = 0; i < rewards.length; i++) {
     if (Number.isNaN(rewards[i])) {
-      throw nonFiniteError('a number', `the reward of sample ${samples[i]} of prompt ${prompts[i]}`, 'NaN');
+      const [p, sample] = [Math.floor((first + i) / N), (first + i) % N];
+      throw nonFiniteError('a number', `the reward of sample ${sample} of prompt ${prompts[p]}`, 'NaN');
     }
   }
   return rewards;
 }
 
-/** Takes responses, each prompt's in order. */
-class Reducer {
-  readonly reduced: Reduced;
-  readonly #plan: Plan;
-  readonly #kept: KeptList;
-  // Where it is: the prompt, how many of its responses came, the size that they count for, and what they came to.
-  #p = 0;
-  #taken = 0;
-  #size = 0;
-  #successes = 0;
-  #best = Number.NEGATIVE_INFINITY;
-
-  constructor(plan: Plan) {
-    this.#plan = plan;
-    this.reduced = makeReduced(plan);
-    this.#kept = new KeptList(this.reduced, plan.kept);
-  }
-
-  take(batch: SampledResponses, rewards: NumberList): void {
-    const { sizes, kept } = this.#plan;
-    for (let i = 0; i < rewards.length; ) {
-      const end = Math.min(rewards.length, i + sizes[this.#size]! - this.#taken);
-      this.#add(batch, rewards, i, end);
-      if (kept > 0) for (let j = i; j < end; j++) this.#kept.add(this.#p, this.#taken + j - i, rewards[j]!);
-      this.#taken += end - i;
-      i = end;
-      if (this.#taken === sizes[this.#size]!) this.#close();
-    }
-  }
-
-  /** Responses of one prompt, none of which passes a size. */
-  #add({ logProbs, offsets, ended }: SampledResponses, rewards: NumberList, from: number, to: number): void {
-    const { success = Number.POSITIVE_INFINITY, N } = this.#plan;
-    let [count, best] = [this.#successes, this.#best];
-    let [sum, squares, logProb, complete] = [0, 0, 0, 0];
-    for (let i = from; i < to; i++) {
-      const reward = rewards[i]!;
-      if (reward >= success) count++;
-      if (reward > best) best = reward;
-      sum += reward;
-      squares += reward * reward;
-      logProb += logProbs[i]!;
-      complete += ended[i]!;
-    }
-    [this.#successes, this.#best] = [count, best];
-    const { sums, rewards: stored, logProbs: storedLogProbs } = this.reduced;
-    const at = 5 * this.#p;
-    sums[at]! += sum;
-    sums[at + 1]! += squares;
-    sums[at + 2]! += logProb;
-    sums[at + 3]! += offsets[to]! - offsets[from]!;
-    sums[at + 4]! += complete;
-    const first = this.#p * N + this.#taken - from;
-    for (let i = from; stored && i < to; i++) stored[first + i] = rewards[i]!;
-    for (let i = from; storedLogProbs && i < to; i++) storedLogProbs[first + i] = logProbs[i]!;
-  }
-
-  /** A size is complete, and perhaps the prompt. */
-  #close(): void {
-    const { sizes } = this.#plan;
-    const at = this.#p * sizes.length + this.#size;
-    this.reduced.successes[at] = this.#successes;
-    this.reduced.bestRewards[at] = this.#best;
-    if (++this.#size < sizes.length) return;
-    this.#p++;
-    this.#taken = this.#size = this.#successes = 0;
-    this.#best = Number.NEGATIVE_INFINITY;
-  }
-}
+const ownPart = ({ logProbs, offsets, ended }: SampledResponses): Reducible => ({
+  logProbs: logProbs.slice(),
+  offsets: offsets.slice(),
+  ended: ended.slice(),
+});
 
 /** Drawn by the model, rewarded and reduced on the JavaScript thread. */
 export async function drawInBatches(plan: Plan, batch: number, options: ModelOptions): Promise<Reduced> {
   const { onProgress, signal: outer, ...rest } = options;
-  const { signal, aborted, end } = followSignal(outer);
+  const { signal, end } = followSignal(outer);
   const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
   const reducer = new Reducer(plan);
   const total = plan.prompts.length * plan.N;
   const report = limitProgress(onProgress);
+  const turn = takeTurns();
+  const { kind } = plan.reward;
   let done = 0;
   try {
     for await (const drawn of drawBatches(plan, batch, { ...rest, signal })) {
-      // A reward function may take its time, and knows nothing of the signal.
-      reducer.take(drawn, checkRewards(await Promise.race([rewards(drawn), aborted]), drawn));
+      const count = drawn.prompts.length;
+      // A function of the caller's may change or give away what it is handed.
+      const own = kind === 'function' ? ownPart(drawn) : drawn;
+      // It may also take its time, and knows nothing of the signal; or never leave the thread.
+      const given = await untilAborted(rewards(drawn), signal);
+      reducer.take(own, checkRewards(given, count, plan, done));
+      await turn();
       signal.throwIfAborted();
-      done += drawn.prompts.length;
+      done += count;
       report(done / total);
     }
   } finally {

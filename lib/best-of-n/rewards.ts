@@ -1,6 +1,6 @@
 /** Rewards of responses: what a reward may be, and its value in JavaScript. */
 
-import { rangeError, shapeError, typeError } from '../errors.ts';
+import { nonFiniteError, rangeError, shapeError, typeError } from '../errors.ts';
 import { checkResponses, type Responses, type SampledResponses, type SequenceModel } from '../model/index.ts';
 import type { JobOptions } from '../native/index.ts';
 import {
@@ -98,17 +98,21 @@ export function checkReward(reward: Reward, asked: Int32Array, space: Space): Ch
   const [kind, value] = given[0]!;
   checkObject(value, `reward.${kind}`);
   if (kind === 'automaton') return { kind, automaton: checkAutomaton(value as unknown as Automaton, space) };
-  if (kind === 'table') return { kind, table: checkTable(value as unknown as RewardTable, asked, space) };
+  if (kind === 'table') return { kind, table: checkTable(value as unknown as RewardTable, space) };
   if (kind === 'equals') {
     const references = value as unknown as Responses;
     const values = new Float64Array(checkNumberList(references.prompts, 'prompts').length).fill(1);
-    return { kind: 'table', table: checkTable({ ...references, values }, asked, space) };
+    const table = checkTable({ ...references, values }, space);
+    const named = new Set(table.prompts);
+    const missing = asked.find((prompt) => !named.has(prompt));
+    if (missing !== undefined) throw rangeError('at least one', `the references to prompt ${missing}`, 0, 'none');
+    return { kind: 'table', table };
   }
   if (typeof value.logProb !== 'function') throw typeError('a model', `reward.${kind}`, value);
   return { kind: kind as 'logProb' | 'logRatio', model: value as unknown as SequenceModel };
 }
 
-function checkTable(table: RewardTable, asked: Int32Array, space: Space): CheckedTable {
+function checkTable(table: RewardTable, space: Space): CheckedTable {
   const responses = checkResponses(table, space.prompts);
   const values = Float64Array.from(checkNumberList(table.values, 'values', responses.prompts.length));
   checkNoNaN(values, 'values');
@@ -116,10 +120,6 @@ function checkTable(table: RewardTable, asked: Int32Array, space: Space): Checke
     const token = responses.tokens[i]!;
     if (!(token >= 0 && token < space.vocab)) checkInteger(token, `tokens[${i}]`, 0, space.vocab - 1);
   }
-  const named = new Set(responses.prompts);
-  const missing = asked.find((prompt) => !named.has(prompt));
-  if (missing !== undefined)
-    throw rangeError('at least one response', `prompt ${missing} of the reward`, 'none', 'none');
   const known = new Map<string, number>();
   for (let i = 0; i < values.length; i++) {
     const key = responseKey(responses, i);
@@ -131,7 +131,8 @@ function checkTable(table: RewardTable, asked: Int32Array, space: Space): Checke
 }
 
 function checkReal(value: unknown, name: string): number {
-  if (typeof value !== 'number' || Number.isNaN(value)) throw typeError('a number', name, value);
+  if (typeof value !== 'number') throw typeError('a number', name, value);
+  if (Number.isNaN(value)) throw nonFiniteError('a number', name, 'NaN');
   return value;
 }
 

@@ -128,14 +128,17 @@ function parse(file: string, content: string): ModelFile {
   const fields = new Fields(file, json as Json, known);
   const vocab = fields.number('vocab');
   if (!(Number.isInteger(vocab) && vocab >= 1)) fields.fail('a whole number >= 1', 'vocab', `${vocab}`);
-  const numbers = (name: string, row: unknown) => fields.numbers(name, row);
+  const shares = (name: string, row: unknown) =>
+    fields.numbers(name, row).map((share, i) => {
+      return share >= 0 && share <= 1 ? share : fields.fail('a probability', `${name}[${i}]`, `${share}`);
+    });
   const logProbs = (name: string, row: unknown) => fields.numbers(name, row, Number.NEGATIVE_INFINITY);
   if (fields.has('logProbs') === fields.has('probabilities')) {
     fields.fail("either 'logProbs' or 'probabilities'", 'the model', fields.has('logProbs') ? 'both' : 'neither');
   }
   const rows = fields.has('logProbs')
     ? fields.rows('logProbs', vocab, logProbs)
-    : fields.rows('probabilities', vocab, numbers).map(Math.log);
+    : fields.rows('probabilities', vocab, shares).map(Math.log);
   const model = new TabularModel({
     vocab,
     logProbs: Float64Array.from(rows),

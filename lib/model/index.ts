@@ -1,6 +1,7 @@
 /** Models that generate sequences. */
 
 export {
+  checkDrawn,
   checkPrompts,
   checkResponses,
   defaultMaxLength,

@@ -2,7 +2,7 @@
 
 import { rangeError, shapeError, typeError } from '../errors.ts';
 import type { JobOptions } from '../native/index.ts';
-import { checkInteger, checkNumberList, checkOffsets, type NumberList } from '../validate.ts';
+import { checkInteger, checkNumberList, checkObject, checkOffsets, type NumberList } from '../validate.ts';
 
 /** Responses to prompts: response i consists of tokens offsets[i] .. offsets[i+1]. */
 export interface Responses {
@@ -80,6 +80,47 @@ export function checkResponses({ prompts, tokens, offsets }: Responses, count: n
     throw shapeError(`${ids.length + 1} elements (one more than prompts)`, 'offsets', `${checked.length}`);
   }
   return { prompts: ids, tokens, offsets: checked };
+}
+
+function checkTyped<A extends ArrayBufferView & NumberList>(
+  value: A,
+  type: { new (length: number): A; readonly name: string },
+  name: string,
+  length: number,
+): void {
+  if (!(value instanceof type)) throw typeError(`a ${type.name}`, name, value);
+  if (value.length !== length) throw shapeError(`${length} elements`, name, `${value.length}`);
+}
+
+/** What a model's `sample` gave for a request: by a model that is not covn's, it may be anything. */
+export function checkDrawn(
+  drawn: SampledResponses,
+  asked: { readonly prompts: NumberList; readonly samples: NumberList; readonly vocab: number },
+): SampledResponses {
+  checkObject(drawn, 'what sample() gave');
+  const { prompts, samples, tokens, logProbs, ended } = drawn as SampledResponses;
+  const count = asked.prompts.length;
+  checkTyped(prompts, Int32Array, 'prompts of sample()', count);
+  checkTyped(samples, Float64Array, 'samples of sample()', count);
+  checkTyped(logProbs, Float64Array, 'logProbs of sample()', count);
+  checkTyped(ended, Uint8Array, 'ended of sample()', count);
+  if (!(tokens instanceof Int32Array)) throw typeError('an Int32Array', 'tokens of sample()', tokens);
+  const offsets = checkOffsets((drawn as SampledResponses).offsets, tokens.length);
+  if (offsets.length !== count + 1)
+    throw shapeError(`${count + 1} elements`, 'offsets of sample()', `${offsets.length}`);
+  for (let i = 0; i < count; i++) {
+    if (prompts[i] !== asked.prompts[i] || samples[i] !== asked.samples[i]) {
+      const wanted = `${asked.prompts[i]} and ${asked.samples[i]}, as asked for,`;
+      throw rangeError(wanted, `prompt and sample ${i} of sample()`, prompts[i], `${prompts[i]} and ${samples[i]}`);
+    }
+    if (!(logProbs[i]! <= 1e-6)) throw rangeError('a log-prob', `logProbs[${i}] of sample()`, logProbs[i]);
+    if (ended[i]! > 1) throw rangeError('0 or 1', `ended[${i}] of sample()`, ended[i]);
+  }
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!;
+    if (!(token >= 0 && token < asked.vocab)) checkInteger(token, `tokens[${i}] of sample()`, 0, asked.vocab - 1);
+  }
+  return { prompts, samples, tokens, offsets, logProbs, ended };
 }
 
 /** Prompts and samples of a request, one of each for every response. */

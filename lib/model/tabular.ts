@@ -58,8 +58,12 @@ const optionKeys = ['device', 'threads', 'signal', 'onProgress'];
 /** The addon's model of each TabularModel: whoever holds one cannot reach into it. */
 const natives = new WeakMap<TabularModel, NativeModel>();
 
-/** The addon's part of a model, or undefined for another kind. */
-export const nativeModel = (model: unknown): NativeModel | undefined => natives.get(model as TabularModel);
+/** The addon's part of a model; undefined for another kind, and where a class or an object has ways of its own. */
+export function nativeModel(model: SequenceModel): NativeModel | undefined {
+  const native = natives.get(model as TabularModel);
+  const { sample, logProb } = TabularModel.prototype;
+  return native && model.sample === sample && model.logProb === logProb ? native : undefined;
+}
 
 export function checkModelOptions(options: ModelOptions): void {
   checkObject(options, 'options');
@@ -79,18 +83,14 @@ const int32s = (list: NumberList, name: string, max: number): Int32Array =>
  * The constructor copies its input, which it checks; tables are made by the first call that needs them, on covn's threads.
  */
 export class TabularModel implements SequenceModel {
-  readonly vocab: number;
-  /** Number of prompts. */
-  readonly prompts: number;
-  /** Number of states. */
-  readonly states: number;
+  readonly #sizes: { readonly vocab: number; readonly prompts: number; readonly states: number };
 
   /** @throws TypeError, RangeError, CovnError ERR_COVN_ADDON */
   constructor(input: TabularInput) {
     checkObject(input, 'the input');
     checkKnownKeys(input, inputKeys, 'the input');
     const { logProbs, next, tokens } = input;
-    this.vocab = checkInteger(input.vocab, 'vocab', 1, 2 ** 31 - 1);
+    const vocab = checkInteger(input.vocab, 'vocab', 1, 2 ** 31 - 1);
     if (!(logProbs instanceof Float64Array)) throw typeError('a Float64Array', 'logProbs', logProbs);
     if (!(next instanceof Int32Array)) throw typeError('an Int32Array', 'next', next);
     if ((input.offsets === undefined) !== (tokens === undefined)) {
@@ -102,13 +102,27 @@ export class TabularModel implements SequenceModel {
     }
     const start = int32s(checkNumberList(input.start, 'start'), 'start', 2 ** 31 - 1);
     const offsets = input.offsets && Float64Array.from(checkNumberList(input.offsets, 'offsets'));
-    const stop = int32s(checkNumberList(input.stop ?? [], 'stop'), 'stop', this.vocab - 1);
+    const stop = int32s(checkNumberList(input.stop ?? [], 'stop'), 'stop', vocab - 1);
     const arrays = { logProbs, next, start, stop, ...(offsets && { offsets, tokens }) };
-    const made = addon().makeTabularModel({ vocab: this.vocab, ...arrays });
+    const made = addon().makeTabularModel({ vocab, ...arrays });
     if ('code' in made) throwStatus(made);
     natives.set(this, made as NativeModel);
-    this.prompts = start.length;
-    this.states = offsets ? offsets.length - 1 : logProbs.length / this.vocab;
+    const states = offsets ? offsets.length - 1 : logProbs.length / vocab;
+    this.#sizes = { vocab, prompts: start.length, states };
+  }
+
+  get vocab(): number {
+    return this.#sizes.vocab;
+  }
+
+  /** Number of prompts. */
+  get prompts(): number {
+    return this.#sizes.prompts;
+  }
+
+  /** Number of states. */
+  get states(): number {
+    return this.#sizes.states;
   }
 
   /**

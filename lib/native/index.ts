@@ -15,5 +15,7 @@ export {
   runJob,
   seedWords,
   takeInput,
+  takeTurns,
   throwStatus,
+  untilAborted,
 } from './job.ts';

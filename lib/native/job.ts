@@ -1,5 +1,6 @@
 /** Asynchronous native jobs: cancellation, progress, and who owns the input while one runs. */
 
+import { setImmediate } from 'node:timers/promises';
 import { types } from 'node:util';
 import { errorOfCode, typeError } from '../errors.ts';
 import { checkInteger } from '../validate.ts';
@@ -140,24 +141,45 @@ export function limitProgress(onProgress: JobOptions['onProgress']): (fraction: 
   };
 }
 
-/** A signal of one's own that follows another, a promise that it rejects, and an end to both. */
-export function followSignal(outer: AbortSignal | undefined): {
-  signal: AbortSignal;
-  aborted: Promise<never>;
-  end(): void;
-} {
+/** A signal of one's own that follows another until `end`, which aborts it. */
+export function followSignal(outer: AbortSignal | undefined): { signal: AbortSignal; end(): void } {
   const own = new AbortController();
   const follow = () => own.abort(outer?.reason);
   outer?.addEventListener('abort', follow, { once: true });
-  const aborted = new Promise<never>((_, reject) => {
-    own.signal.addEventListener('abort', () => reject(own.signal.reason), { once: true });
-  });
-  aborted.catch(() => {});
   const end = () => {
     outer?.removeEventListener('abort', follow);
     own.abort();
   };
-  return { signal: own.signal, aborted, end };
+  return { signal: own.signal, end };
+}
+
+/**
+ * What the work of others comes to, or the signal's reason as soon as it aborts. (Promise.race with one promise for all
+ * calls would keep what each of them came to.)
+ */
+export function untilAborted<T>(work: T | PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    Promise.resolve(work)
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
+/** Lets timers and other events have their turn when the last one was longer ago than this, in milliseconds. */
+const TURN = 10;
+
+/** A function to await between pieces of work that might never leave the JavaScript thread. */
+export function takeTurns(): () => Promise<void> | undefined {
+  let start = performance.now();
+  return () => {
+    if (performance.now() - start < TURN) return undefined;
+    return setImmediate().then(() => {
+      start = performance.now();
+    });
+  };
 }
 
 /** Runs a job of the addon. `request` goes to it as it is, with `threads` added. */

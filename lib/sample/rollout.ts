@@ -7,6 +7,8 @@ import {
   type JobOptions,
   limitProgress,
   type Ownership,
+  takeTurns,
+  untilAborted,
 } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumberList, checkObject, type NumberList } from '../validate.ts';
 import { checkFilter, filterKeys, type SampleFilter, sampleLogits } from './sample-logits.ts';
@@ -90,7 +92,7 @@ function checkRequest(request: RolloutRequest) {
   const { N = 1, maxLength = 1024, seed = 0, stop = [], ...rest }: RolloutRequest = request;
   checkKnownKeys(request, requestKeys, 'the request');
   if (!Array.isArray(rest.prompts)) throw typeError('an array of token lists', 'prompts', rest.prompts);
-  const prompts = rest.prompts.map((prompt, p) => {
+  const prompts = Array.from(rest.prompts, (prompt, p) => {
     const list = checkNumberList(prompt, `prompts[${p}]`);
     return Int32Array.from({ length: list.length }, (_, i) =>
       checkInteger(list[i], `prompts[${p}][${i}]`, 0, 2 ** 31 - 1),
@@ -154,6 +156,14 @@ function checkNext(next: NextLogits, sequences: number, vocab: number | undefine
   return { logits, vocab: columns, ...(dtype && { dtype }) };
 }
 
+/** Tokens that the model does not have: a stop token among them would never end anything. */
+function checkBelow({ prompts, stop }: Checked, vocab: number): void {
+  for (const token of stop) checkInteger(token, 'a stop token', 0, vocab - 1);
+  for (const [p, prompt] of prompts.entries()) {
+    for (const [i, token] of prompt.entries()) checkInteger(token, `prompts[${p}][${i}]`, 0, vocab - 1);
+  }
+}
+
 /** Responses that have ended, by their index. */
 class Finished {
   readonly #tokens: (Int32Array | undefined)[];
@@ -215,13 +225,14 @@ export async function rollout(
   const { N, maxLength, stop, seed, filter } = checked;
   const { onProgress, signal: outer, threads, device, ownership } = options;
   outer?.throwIfAborted();
-  const { signal, aborted, end } = followSignal(outer);
+  const { signal, end } = followSignal(outer);
   const sampling = { ...filter, seed, signal, ...(threads && { threads }), ...(device && { device }) };
   const total = checked.prompts.length * N;
   const finished = new Finished(total);
   const active: Sequence[] = [];
   const free = Array.from({ length: Math.min(batch, total) }, (_, slot) => slot).reverse();
   const report = limitProgress(onProgress);
+  const turn = takeTurns();
   let begun = 0;
   let vocab: number | undefined;
   try {
@@ -230,11 +241,14 @@ export async function rollout(
         const [prompt, sample] = [Math.floor(begun / N), begun % N];
         active.push({ index: begun, prompt, sample, slot: free.pop()!, drawn: [], logProb: 0, processedLogProb: 0 });
       }
-      const prefixes = prefixesOf(active, checked);
-      const next = await Promise.race([step(prefixes, signal), aborted]);
+      // The step may keep, change or give away what it is handed.
+      const next = await untilAborted(step(prefixesOf(active, checked), signal), signal);
       const input = checkNext(next, active.length, vocab);
+      if (vocab === undefined) checkBelow(checked, input.vocab);
       vocab = input.vocab;
-      const { prompts: sequence, lengths: position, samples: firstSample } = prefixes;
+      const sequence = active.map(({ prompt }) => prompt);
+      const position = active.map(({ drawn }) => drawn.length);
+      const firstSample = active.map(({ sample }) => sample);
       const counters = { sequence, position, firstSample, ...(ownership && { ownership }) };
       const drawn = await sampleLogits(input, { ...sampling, ...counters });
       for (let i = active.length - 1; i >= 0; i--) {
@@ -249,6 +263,7 @@ export async function rollout(
         active.splice(i, 1);
       }
       report(finished.count / total);
+      await turn(); // a step may never leave the thread
     }
   } finally {
     end();

@@ -87,10 +87,12 @@ const optionKeys = [
   ...['N', 'seed', 'sequence', 'position', 'firstSample', 'device', 'ownership', 'threads', 'signal', 'onProgress'],
 ];
 const largest = 2 ** 32 - 1;
+const mostDraws = 2 ** 30;
 
 /** The filter as the addon reads it. */
 export function checkFilter({ temperature = 1, topK, topP = 1, minP = 0 }: SampleFilter) {
   if (checkNumber(topP, 'topP', 0, 1) === 0) throw rangeError('a number in (0, 1]', 'topP', topP);
+  if (temperature === 0) throw rangeError('a number in [1e-6, 1e6] (topK: 1 is greedy)', 'temperature', 0);
   return {
     temperature: checkNumber(temperature, 'temperature', 1e-6, 1e6),
     topK: topK === undefined ? 0 : checkInteger(topK, 'topK', 1, 2 ** 31 - 1),
@@ -134,7 +136,8 @@ export async function sampleLogits(input: SampleInput, options: SampleOptions = 
   const { rows, dtype, vocab } = checkLogits(input.logits, input.dtype, input.vocab);
   const { N = 1, seed = 0, sequence = 0, position = 0, firstSample = 0, ownership = 'copy' } = options;
   checkInteger(N, 'N', 1, 2 ** 31 - 1);
-  if (rows * N > 2 ** 32) throw shapeError('rows * N up to 2^32', 'N', `${rows} * ${N}`);
+  if (rows === 0) throw shapeError('at least one row (logits that were transferred have none left)', 'logits', '0');
+  if (rows * N > mostDraws) throw rangeError('rows * N up to 2^30', 'N', N, `${rows} * ${N}`);
   const firstSamples = counterWords(firstSample, 'firstSample', rows, 0);
   const past = firstSamples.findIndex((first) => first + N > 2 ** 32);
   if (past >= 0) throw rangeError(`at most 2^32 - N = ${2 ** 32 - N}`, `firstSample[${past}]`, firstSamples[past]);

@@ -11,7 +11,18 @@ namespace {
 constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03, 0xa86e5d0c3b2f1748};
 using ModelHandle = std::shared_ptr<const TabularModel>;
 
-void delete_model(napi_env, void* data, void*) { delete static_cast<ModelHandle*>(data); }
+// Models live outside the heap of JavaScript, which has to know their size: it would otherwise see no reason to collect
+// them.
+void report_bytes(napi_env env, int64_t change) {
+  int64_t total = 0;
+  (void)napi_adjust_external_memory(env, change, &total);
+}
+
+void delete_model(napi_env env, void* data, void*) {
+  const auto* const model = static_cast<ModelHandle*>(data);
+  report_bytes(env, -static_cast<int64_t>((*model)->bytes()));
+  delete model;
+}
 
 Napi::Value wrap_model(Napi::Env env, ModelHandle model) {
   Napi::Object object = Napi::Object::New(env);
@@ -20,6 +31,7 @@ Napi::Value wrap_model(Napi::Env env, ModelHandle model) {
   if (napi_wrap(env, object, owned.get(), delete_model, nullptr, nullptr) != napi_ok) {
     throw Napi::Error::New(env, "Could not keep a model");
   }
+  report_bytes(env, static_cast<int64_t>((*owned)->bytes()));
   owned.release();
   return object;
 }

@@ -21,6 +21,7 @@ class LogitFilter {
   template <class T>
   float least_kept(const T* x, size_t vocab, float max, double total) {
     max_ = max;
+    kept_ = 0;
     // Most rows have what is kept within a few nats of the largest: those logits are put in order, and no others.
     constexpr float kWidths[] = {8.0f, 24.0f, 96.0f, std::numeric_limits<float>::infinity()};
     for (float width : kWidths) {
@@ -32,6 +33,15 @@ class LogitFilter {
       if (within_collected(total, all, kept)) return kept;
     }
     return std::numeric_limits<float>::lowest();
+  }
+
+  // sum exp((x - max)/T) over what was kept of the last row, where that is few tokens: what is certain is then
+  // exactly 1. Else 0.
+  double few_kept() const {
+    constexpr size_t kFew = 64;
+    double mass = 0.0;
+    for (size_t i = 0; i < kept_ && kept_ <= kFew; i++) mass += term(logits_[i]);
+    return mass;
   }
 
  private:
@@ -87,11 +97,13 @@ class LogitFilter {
     }
     if (!known) return false;
     kept = count > 0 ? logits_[count - 1] : max_;
+    kept_ = count;
     return true;
   }
 
   const SampleFilter filter_;
   float max_ = 0.0f;
+  size_t kept_ = 0;  // where `logits_` tells it
   std::vector<float> logits_;
 };
 

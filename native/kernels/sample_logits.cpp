@@ -217,7 +217,8 @@ class SampleJob final : public Job {
       const double largest =
           std::exp((static_cast<double>(state.max) - static_cast<double>(place.origin)) / parameters_.temperature -
                    place.octave * kLn2);
-      sampled.log_sum = std::max(0.0, std::log(drawn.total / largest));
+      const double few = scratch.filter.few_kept();
+      sampled.log_sum = std::max(0.0, std::log(few > 0.0 ? few : drawn.total / largest));
     }
     const LogProbRule unsampled{raw.max, 1.0,
                                 &raw == &state      ? sampled_log_sum

@@ -26,22 +26,32 @@ struct Kept {
   }
 };
 
+// The best of the responses added. The worst of them is on top of a heap.
 class KeptList {
  public:
   explicit KeptList(size_t size) : size_(size) {}
 
   void add(const Kept& response) {
-    if (size_ == 0 || (list_.size() == size_ && !response.before(list_.back()))) return;
-    if (list_.size() == size_) list_.pop_back();
-    const auto at = std::upper_bound(list_.begin(), list_.end(), response,
-                                     [](const Kept& a, const Kept& b) { return a.before(b); });
-    list_.insert(at, response);
+    if (heap_.size() < size_) {
+      heap_.push_back(response);
+      std::push_heap(heap_.begin(), heap_.end(), before);
+    } else if (size_ > 0 && response.before(heap_.front())) {
+      std::pop_heap(heap_.begin(), heap_.end(), before);
+      heap_.back() = response;
+      std::push_heap(heap_.begin(), heap_.end(), before);
+    }
   }
-  const std::vector<Kept>& list() const { return list_; }
+  const std::vector<Kept>& any_order() const { return heap_; }
+  std::vector<Kept> best_first() && {
+    std::sort_heap(heap_.begin(), heap_.end(), before);
+    return std::move(heap_);
+  }
 
  private:
+  static bool before(const Kept& a, const Kept& b) { return a.before(b); }
+
   size_t size_;
-  std::vector<Kept> list_;
+  std::vector<Kept> heap_;
 };
 
 // What some samples of a prompt, all between two of the sizes, came to.
@@ -171,7 +181,7 @@ class BestOfNJob final : public Job {
         best[stretch.size] = std::max(best[stretch.size], stretch.best);
       }
       for (size_t k = 0; k < kSums; k++) sums[k] += part.sums[k];
-      for (const Kept& response : part.kept.list()) kept.add(response);
+      for (const Kept& response : part.kept.any_order()) kept.add(response);
     }
     uint64_t so_far = 0;
     for (size_t k = 0; k < sizes; k++) {
@@ -180,13 +190,14 @@ class BestOfNJob final : public Job {
       request_.best_rewards[p * sizes + k] = best[k];
     }
     std::copy_n(sums, kSums, request_.sums + p * kSums);
+    const std::vector<Kept> best_kept = std::move(kept).best_first();
     for (size_t k = 0; k < request_.keep; k++) {
       const size_t at = p * request_.keep + k;
-      const bool there = k < kept.list().size();
+      const bool there = k < best_kept.size();
       constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-      request_.kept_rewards[at] = there ? kept.list()[k].reward : kNone;
-      request_.kept_samples[at] = there ? kept.list()[k].sample : -1.0;
-      request_.kept_log_probs[at] = there ? kept.list()[k].log_prob : kNone;
+      request_.kept_rewards[at] = there ? best_kept[k].reward : kNone;
+      request_.kept_samples[at] = there ? best_kept[k].sample : -1.0;
+      request_.kept_log_probs[at] = there ? best_kept[k].log_prob : kNone;
     }
   }
 

@@ -1,5 +1,6 @@
 #include "model/follower.hpp"
 
+#include <cmath>
 #include <limits>
 
 namespace covn {
@@ -48,6 +49,12 @@ Status check_automaton(const Automaton& a, const TabularModel& model) {
   }
   if (a.rejected != a.rejected) return expected(Code::non_finite, "a number", "the reward of rejection", "NaN");
   return {};
+}
+
+// To the units that the model drawn from is added up in: the log ratio of a model to itself is then exactly 0, and
+// equal ratios are equal.
+double in_surprisal_units(double log_prob) {
+  return log_prob < -0x1p18 ? log_prob : std::ldexp(std::round(std::ldexp(log_prob, kSurprisalBits)), -kSurprisalBits);
 }
 
 }  // namespace
@@ -99,7 +106,7 @@ Status RewardTables::follow_model(const TabularModel& model) {
   next_.reserve((states + 1) * vocab);
   for (size_t s = 0; s <= states; s++) {
     for (size_t t = 0; t < vocab; t++) {
-      log_probs_.push_back(machine.log_prob(s, static_cast<int32_t>(t)));
+      log_probs_.push_back(in_surprisal_units(machine.log_prob(s, static_cast<int32_t>(t))));
       next_.push_back(static_cast<uint32_t>(machine.next(s, static_cast<int32_t>(t)) * vocab));
     }
   }

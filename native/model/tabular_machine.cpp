@@ -119,6 +119,14 @@ size_t TabularMachine::find_entry(uint64_t state, int32_t token) const {
   return found != end && *found == token ? static_cast<size_t>(found - rows_.tokens.begin()) : kNoEntry;
 }
 
+size_t TabularMachine::bytes() const {
+  const size_t entries = rows_.log_probs.size();
+  const size_t given = entries * (sizeof(double) + sizeof(int32_t)) + rows_.starts.size() * sizeof(int32_t);
+  const size_t made = entries * (sizeof(double) + 3 * sizeof(uint64_t));
+  const size_t of_sparse = rows_.tokens.size() * 2 * sizeof(int32_t) + rows_.offsets.size() * 2 * sizeof(int64_t);
+  return given + made + of_sparse;
+}
+
 double TabularMachine::log_prob(uint64_t state, int32_t token) const {
   const size_t entry = find_entry(state, token);
   return entry == kNoEntry ? -kInfinity : log_probs_[entry];

@@ -17,6 +17,7 @@ class TabularMachine final : public TabularModel {
   size_t vocab() const override { return rows_.vocab; }
   size_t prompts() const override { return rows_.starts.size(); }
   size_t states() const override { return states_; }
+  size_t bytes() const override;
   bool sparse() const { return !rows_.offsets.empty(); }
   uint64_t start(size_t prompt) const { return static_cast<uint64_t>(rows_.starts[prompt]); }
 

@@ -31,7 +31,9 @@ function sayRun(
   context.say(`Drew ${count(N)} responses to each of ${count(prompts.length)} prompts (seed ${run.seed}).\n`);
   const rows = Ns.map((size, i) => [`${size}`, estimate(passes[i]!)]);
   context.say(table(['N', 'Pass@N'], rows, context.colors.bold));
-  context.say(`  Intervals: ${percent(confidence)} over prompts (${passes[0]!.method}).`);
+  context.say(
+    `  Intervals: ${percent(confidence)} over prompts (${[...new Set(passes.map(({ method }) => method))].join(', ')}).`,
+  );
   const length = mean(statistics.meanLength).toPrecision(3);
   const entropy = (-mean(statistics.meanLogProb)).toPrecision(3);
   context.say(
@@ -42,10 +44,16 @@ function sayRun(
   if (failed > 0) context.say(`  ${count(failed)} of ${count(prompts.length)} prompts were never answered right.`);
 }
 
+/** The powers of two, and all draws. */
+function defaultSizes(draws: number): number[] {
+  const powers = Array.from({ length: Math.ceil(Math.log2(draws)) }, (_, k) => 2 ** k);
+  return [...powers, draws];
+}
+
 export async function runModel(context: Context, file: string, flags: ModelFlags): Promise<void> {
   const { model, reward } = await readModel(file, context.signal);
   const { draws = 4096, seed = 0, maxLength = 1024, confidence } = flags;
-  const Ns = flags.sizes ?? Array.from({ length: Math.floor(Math.log2(draws)) + 1 }, (_, k) => 2 ** k);
+  const Ns = flags.sizes ?? defaultSizes(draws);
   const most = Math.max(...Ns);
   if (most > draws) throw new UsageError(`Pass@${most} needs at least as many draws: give --draws ${most} or more`);
   const prompts = Int32Array.from({ length: model.prompts }, (_, prompt) => prompt);

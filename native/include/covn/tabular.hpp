@@ -33,6 +33,8 @@ class TabularModel {
   virtual size_t vocab() const = 0;
   virtual size_t prompts() const = 0;
   virtual size_t states() const = 0;
+  // Of the model and of the tables that the first job makes.
+  virtual size_t bytes() const = 0;
 };
 
 // Checks shapes and ranges. The probabilities of each state's tokens have to sum to 1 within 1e-6, and are scaled so
