@@ -152,10 +152,11 @@ describe('bestOfN', () => {
       }
     }
     for (const size of [1, 2, 10, 1000, 30_000, 1_000_000]) {
-      const measured = passAtN(run.counts!, size, { confidence: 0.9999 });
+      const measured = passAtN(run.counts!, size);
       const exact = passAtN({ samples: N, correct: chances.map((chance) => Math.round(N * chance)) }, size);
       const truth = chances.reduce((sum, chance) => sum - Math.expm1(size * Math.log1p(-chance)), 0) / chances.length;
-      expect(Math.abs(measured.value - truth)).toBeLessThan(0.02);
+      // Its standard deviation, simulated, is at most 0.0094 (at 30,000): six of them.
+      expect(Math.abs(measured.value - truth)).toBeLessThan(0.06);
       expect(exact.value).toBeCloseTo(truth, 3);
     }
   });
@@ -230,6 +231,31 @@ describe('bestOfN', () => {
       const order = [...mine.keys()].sort((a, b) => mine[b]! - mine[a]! || a - b).slice(0, 700);
       expect([...native.best!.samples.subarray(p * 700, (p + 1) * 700)]).toEqual(order);
       expect([...js.best!.samples.subarray(p * 700, (p + 1) * 700)]).toEqual(order);
+    }
+  });
+
+  test('deviations keep their digits beside a large common part', async () => {
+    const flip = coin(0.5);
+    const { next } = { next: Int32Array.of(1, 2, -1, -1, -1, -1) };
+    for (const large of [0, 1e9]) {
+      const native: Reward = { automaton: { next, start: 0, values: [0, large, large + 1] } };
+      const js: Reward = ({ tokens }) => Float64Array.from(tokens, (token) => large + token);
+      for (const [reward, N] of [
+        [native, 100_000],
+        [js, 100_000],
+        [native, 100],
+        [js, 7],
+      ] as const) {
+        const { statistics, rewarded } = await bestOfN(
+          flip,
+          [0],
+          { N, reward, maxLength: 1, keep: 'all' },
+          { batch: 999 },
+        );
+        const ones = rewarded!.rewards.filter((x) => x === large + 1).length;
+        expect(statistics.meanReward[0]).toBeCloseTo(large + ones / N, 6);
+        expect(statistics.rewardDeviation[0]).toBeCloseTo(Math.sqrt((ones * (N - ones)) / N / (N - 1)), 7);
+      }
     }
   });
 

@@ -141,7 +141,7 @@ describe('offset tournament', () => {
             (_, g) => labels?.[offsets[i]! + g] ?? `${g}`,
           );
           const seen = [...new Set(names)];
-          const stream = new PhiloxStream(5, b, 2 + i);
+          const stream = new PhiloxStream(5, b, 2 ** 16 + i);
           const weights = drawn(seen.length, () => stream.below(seen.length));
           return names.map((name) => weights[seen.indexOf(name)]!);
         });

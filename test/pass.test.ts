@@ -68,13 +68,6 @@ describe('passAtN and passHatN for many samples', () => {
       check(n, many, few);
     }
   });
-
-  it('take no longer for many factors', () => {
-    const n = 2 ** 31;
-    const start = performance.now();
-    for (let k = 0; k < 1000; k++) passAtN({ samples: n, correct: [n / 2 + k] }, n / 4);
-    expect(performance.now() - start).toBeLessThan(2000); // a sum over 2^29 factors takes seconds each
-  });
 });
 
 describe('exact success probabilities', () => {

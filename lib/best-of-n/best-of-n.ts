@@ -1,5 +1,6 @@
 import { rangeError, typeError } from '../errors.ts';
 import {
+  checkDrawn,
   checkModelOptions,
   checkPrompts,
   defaultMaxLength,
@@ -9,6 +10,7 @@ import {
   type SampledResponses,
   type SequenceModel,
 } from '../model/index.ts';
+import { untilAborted, withSignal } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumber, checkObject, type NumberList } from '../validate.ts';
 import { drawInBatches } from './draw-batches.ts';
 import { drawNatively } from './draw-native.ts';
@@ -143,9 +145,7 @@ function powersOfTwo(N: number): Float64Array {
 function statisticsOf(sums: Float64Array, N: number): ResponseStatistics {
   const mean = (at: number) => new Float64Array(sums.length / 5).map((_, p) => sums[5 * p + at]! / N);
   const meanReward = mean(0);
-  const rewardDeviation = meanReward.map((value, p) =>
-    Math.sqrt(Math.max(0, (sums[5 * p + 1]! - N * value * value) / (N - 1))),
-  );
+  const rewardDeviation = meanReward.map((_, p) => Math.sqrt(Math.max(0, sums[5 * p + 1]!) / (N - 1)));
   return { meanReward, rewardDeviation, meanLogProb: mean(2), meanLength: mean(3), endedShare: mean(4) };
 }
 
@@ -157,7 +157,11 @@ async function replay(
 ): Promise<KeptResponses> {
   const prompts = Int32Array.from(keptSamples, (_, i) => plan.prompts[Math.floor(i / plan.kept)]!);
   const { seed, maxLength, model } = plan;
-  const drawn = await model.sample(prompts, { samples: keptSamples, seed, maxLength }, options);
+  const request = { samples: keptSamples, seed, maxLength };
+  const drawn = await withSignal(options.signal, async (signal) => {
+    const again = await untilAborted(model.sample(prompts.slice(), request, { ...options, signal }), signal);
+    return checkDrawn(again, { prompts, samples: keptSamples, vocab: model.vocab });
+  });
   return { ...drawn, rewards: keptRewards };
 }
 
@@ -179,7 +183,8 @@ export async function bestOfN(
   request: BestOfNRequest,
   options: BestOfNOptions = {},
 ): Promise<BestOfN> {
-  const { batch = 4096, ...modelOptions } = options;
+  checkObject(options as object, 'options');
+  const { batch = 4096, ...modelOptions }: BestOfNOptions = options;
   checkModelOptions(modelOptions);
   checkInteger(batch, 'batch', 1, 2 ** 20);
   const plan = checkRequest(model, prompts, request);

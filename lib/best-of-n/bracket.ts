@@ -23,7 +23,8 @@ export interface PassBracket {
   /** Whether the measured value lies in [lower, upper]. */
   readonly inside: boolean;
   /**
-   * Whether the whole interval of `measured` lies below `band.lower`. No reward can do that: the prompts, the model, its
+   * Whether the whole interval of `measured` lies below `band.lower`. No reward can do that, but
+   * by chance (the band and the interval each miss with probability 1 - confidence at most): the prompts, the model, its
    * sampling or the accuracy are then others than the profile's.
    */
   readonly contradicts: boolean;
@@ -71,6 +72,8 @@ export function passBracket(
     const band = pass(regret.band);
     const estimate = measured[i]!;
     checkObject(estimate as unknown, `measured[${i}]`);
+    for (const part of ['value', 'lower', 'upper'] as const)
+      checkNumber(estimate[part], `measured[${i}].${part}`, 0, 1);
     const inside = estimate.value >= lower && estimate.value <= upper;
     return { N: size, lower, upper, band, measured: estimate, inside, contradicts: estimate.upper < band.lower };
   });

@@ -1,6 +1,6 @@
 import { nonFiniteError } from '../errors.ts';
 import { checkDrawn, type ModelOptions, nativeModel, type SampledResponses, sampleNatively } from '../model/index.ts';
-import { followSignal, limitProgress, takeTurns, untilAborted } from '../native/index.ts';
+import { limitProgress, takeTurns, untilAborted, withSignal } from '../native/index.ts';
 import { checkNumberList, type NumberList } from '../validate.ts';
 import type { Plan, Reduced } from './plan.ts';
 import { Reducer, type Reducible } from './reduce.ts';
@@ -69,7 +69,11 @@ function part(drawn: SampledResponses, from: number, to: number): SampledRespons
 }
 
 /** All responses, prompt after prompt, as batches in order. */
-async function* drawBatches(plan: Plan, batch: number, options: ModelOptions): AsyncGenerator<SampledResponses> {
+async function* drawBatches(
+  plan: Plan,
+  batch: number,
+  options: ModelOptions & { readonly signal: AbortSignal },
+): AsyncGenerator<SampledResponses> {
   const total = plan.prompts.length * plan.N;
   const each = responsesPerDraw(plan, batch);
   const queue: Promise<SampledResponses>[] = [];
@@ -78,7 +82,7 @@ async function* drawBatches(plan: Plan, batch: number, options: ModelOptions): A
     for (; next < total && queue.length <= ahead; next += each) {
       queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
     }
-    const drawn = await queue.shift()!;
+    const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
     for (let from = 0; from < drawn.prompts.length; from += batch) yield part(drawn, from, from + batch);
   }
 }
@@ -102,17 +106,16 @@ const ownPart = ({ logProbs, offsets, ended }: SampledResponses): Reducible => (
 });
 
 /** Drawn by the model, rewarded and reduced on the JavaScript thread. */
-export async function drawInBatches(plan: Plan, batch: number, options: ModelOptions): Promise<Reduced> {
+export function drawInBatches(plan: Plan, batch: number, options: ModelOptions): Promise<Reduced> {
   const { onProgress, signal: outer, ...rest } = options;
-  const { signal, end } = followSignal(outer);
-  const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
-  const reducer = new Reducer(plan);
   const total = plan.prompts.length * plan.N;
   const report = limitProgress(onProgress);
   const turn = takeTurns();
   const { kind } = plan.reward;
-  let done = 0;
-  try {
+  return withSignal(outer, async (signal) => {
+    const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
+    const reducer = new Reducer(plan);
+    let done = 0;
     for await (const drawn of drawBatches(plan, batch, { ...rest, signal })) {
       const count = drawn.prompts.length;
       // A function of the caller's may change or give away what it is handed.
@@ -125,8 +128,6 @@ export async function drawInBatches(plan: Plan, batch: number, options: ModelOpt
       done += count;
       report(done / total);
     }
-  } finally {
-    end(); // and with it whatever is still being drawn, when a reward failed
-  }
-  return reducer.reduced;
+    return reducer.reduced;
+  });
 }

@@ -29,7 +29,7 @@ export interface Reduced {
   /** [prompts, kept], best first. */
   readonly keptRewards: Float64Array;
   readonly keptSamples: Float64Array;
-  /** [prompts, 5]: of rewards, their squares, log-probs, lengths and the number that ended by themselves. */
+  /** [prompts, 5]: of rewards, their squared distances from their mean, log-probs, lengths, and the number that ended. */
   readonly sums: Float64Array;
   /** [prompts, N] */
   readonly rewards?: Float64Array;

@@ -98,27 +98,35 @@ export class Reducer {
   #add({ logProbs, offsets, ended }: Reducible, rewards: NumberList, from: number, to: number): void {
     const { success = Number.POSITIVE_INFINITY, N } = this.#plan;
     let [count, best] = [this.#successes, this.#best];
+    // About the first, so that no digits are lost to a large common part.
+    const first = rewards[from]!;
+    const origin = Number.isFinite(first) ? first : 0;
     let [sum, squares, logProb, complete] = [0, 0, 0, 0];
     for (let i = from; i < to; i++) {
       const reward = rewards[i]!;
       if (reward >= success) count++;
       if (reward > best) best = reward;
-      sum += reward;
-      squares += reward * reward;
+      const distance = reward - origin;
+      sum += distance;
+      squares += distance * distance;
       logProb += logProbs[i]!;
       complete += ended[i]!;
     }
     [this.#successes, this.#best] = [count, best];
     const { sums, rewards: stored, logProbs: storedLogProbs } = this.reduced;
     const at = 5 * this.#p;
-    sums[at]! += sum;
-    sums[at + 1]! += squares;
+    const n = to - from;
+    const seen = this.#taken;
+    // Chan, Golub & LeVeque (1979).
+    const apart = seen === 0 ? 0 : origin + sum / n - sums[at]! / seen;
+    sums[at]! += origin * n + sum;
+    sums[at + 1]! += squares - sum * (sum / n) + apart * apart * ((seen * n) / (seen + n));
     sums[at + 2]! += logProb;
     sums[at + 3]! += offsets[to]! - offsets[from]!;
     sums[at + 4]! += complete;
-    const first = this.#p * N + this.#taken - from;
-    for (let i = from; stored && i < to; i++) stored[first + i] = rewards[i]!;
-    for (let i = from; storedLogProbs && i < to; i++) storedLogProbs[first + i] = logProbs[i]!;
+    const place = this.#p * N + seen - from;
+    for (let i = from; stored && i < to; i++) stored[place + i] = rewards[i]!;
+    for (let i = from; storedLogProbs && i < to; i++) storedLogProbs[place + i] = logProbs[i]!;
   }
 
   /** A size is complete, and perhaps the prompt. */

@@ -112,7 +112,11 @@ export function checkReward(reward: Reward, asked: Int32Array, space: Space): Ch
   return { kind: kind as 'logProb' | 'logRatio', model: value as unknown as SequenceModel };
 }
 
+// Of what `sample` gives, so that this may serve as it is.
+const responseKeys = ['prompts', 'samples', 'tokens', 'offsets', 'logProbs', 'ended', 'rewards'];
+
 function checkTable(table: RewardTable, space: Space): CheckedTable {
+  checkKnownKeys(table, [...responseKeys, 'values', 'otherwise'], 'the table of rewards');
   const responses = checkResponses(table, space.prompts);
   const values = Float64Array.from(checkNumberList(table.values, 'values', responses.prompts.length));
   checkNoNaN(values, 'values');

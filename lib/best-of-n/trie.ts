@@ -19,7 +19,6 @@ export function tableAutomaton(table: CheckedTable, prompts: number, vocab: numb
   const values = [table.otherwise];
   const edges = new Map<number, number>();
   const addState = () => values.push(table.otherwise) - 1;
-  const ends = new Set<number>();
   for (let i = 0; i < table.prompts.length; i++) {
     const prompt = table.prompts[i]!;
     if (start[prompt] === 0) start[prompt] = addState();
@@ -33,7 +32,6 @@ export function tableAutomaton(table: CheckedTable, prompts: number, vocab: numb
       }
       state = next;
     }
-    ends.add(state);
     values[state] = table.values[i]!;
   }
   if (values.length * columns > mostEntries) return undefined;

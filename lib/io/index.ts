@@ -7,5 +7,6 @@ export { type NpyArray, readNpy } from './npy.ts';
 export { FormatError, listNames, type Place, placeText, printable, suggest } from './place.ts';
 export { type LogRatios, readLogRatios } from './ratios.ts';
 export { readSamples, type SampleOptions, type Samples } from './samples.ts';
+export { openText } from './source.ts';
 export { openTable, type Row, type RowSource, readTable, type Table, type TableOptions } from './table.ts';
 export { type Reading, UNITS, type ValueKind, type ValueUnit } from './values.ts';

@@ -5,7 +5,6 @@ export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.
 export {
   checkJobOptions,
   checkOwnership,
-  followSignal,
   isShared,
   type JobOptions,
   limitProgress,
@@ -18,4 +17,5 @@ export {
   takeTurns,
   throwStatus,
   untilAborted,
+  withSignal,
 } from './job.ts';

@@ -141,16 +141,22 @@ export function limitProgress(onProgress: JobOptions['onProgress']): (fraction: 
   };
 }
 
-/** A signal of one's own that follows another until `end`, which aborts it. */
-export function followSignal(outer: AbortSignal | undefined): { signal: AbortSignal; end(): void } {
+/** Work with a signal of its own, which follows another and aborts when the work fails: what it began then ends too. */
+export async function withSignal<T>(
+  outer: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const own = new AbortController();
   const follow = () => own.abort(outer?.reason);
-  outer?.addEventListener('abort', follow, { once: true });
-  const end = () => {
-    outer?.removeEventListener('abort', follow);
-    own.abort();
-  };
-  return { signal: own.signal, end };
+  if (outer) onAbort(outer, follow);
+  try {
+    return await work(own.signal);
+  } catch (reason) {
+    own.abort(reason);
+    throw reason;
+  } finally {
+    if (outer) cancelBy.get(outer)?.delete(follow);
+  }
 }
 
 /**

@@ -3,12 +3,12 @@ import type { LogitsArray, LogitsDtype } from '../logprob/index.ts';
 import {
   checkJobOptions,
   type Device,
-  followSignal,
   type JobOptions,
   limitProgress,
   type Ownership,
   takeTurns,
   untilAborted,
+  withSignal,
 } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumberList, checkObject, type NumberList } from '../validate.ts';
 import { checkFilter, filterKeys, type SampleFilter, sampleLogits } from './sample-logits.ts';
@@ -225,8 +225,7 @@ export async function rollout(
   const { N, maxLength, stop, seed, filter } = checked;
   const { onProgress, signal: outer, threads, device, ownership } = options;
   outer?.throwIfAborted();
-  const { signal, end } = followSignal(outer);
-  const sampling = { ...filter, seed, signal, ...(threads && { threads }), ...(device && { device }) };
+  const sampling = { ...filter, seed, ...(threads && { threads }), ...(device && { device }) };
   const total = checked.prompts.length * N;
   const finished = new Finished(total);
   const active: Sequence[] = [];
@@ -235,7 +234,7 @@ export async function rollout(
   const turn = takeTurns();
   let begun = 0;
   let vocab: number | undefined;
-  try {
+  return withSignal(outer, async (signal) => {
     while (finished.count < total) {
       for (; free.length > 0 && begun < total; begun++) {
         const [prompt, sample] = [Math.floor(begun / N), begun % N];
@@ -250,7 +249,7 @@ export async function rollout(
       const position = active.map(({ drawn }) => drawn.length);
       const firstSample = active.map(({ sample }) => sample);
       const counters = { sequence, position, firstSample, ...(ownership && { ownership }) };
-      const drawn = await sampleLogits(input, { ...sampling, ...counters });
+      const drawn = await sampleLogits(input, { ...sampling, ...counters, signal });
       for (let i = active.length - 1; i >= 0; i--) {
         const response = active[i]!;
         const token = drawn.ids[i]!;
@@ -265,8 +264,6 @@ export async function rollout(
       report(finished.count / total);
       await turn(); // a step may never leave the thread
     }
-  } finally {
-    end();
-  }
-  return finished.responses(N);
+    return finished.responses(N);
+  });
 }

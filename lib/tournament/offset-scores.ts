@@ -2,7 +2,7 @@
 
 import type { ClusterIds } from '../estimate/index.ts';
 import { type Generations, type OnPolicy, offsetWeight } from './on-policy.ts';
-import { type Draws, drawUnits, type PackedWeights, unpack } from './replicates.ts';
+import { type Draws, drawUnits, type Pace, type PackedWeights, unpack } from './replicates.ts';
 
 /** What the scores are of. */
 export interface OffsetData {
@@ -16,22 +16,26 @@ export interface OffsetData {
 }
 
 /** The units of columns `from` .. `to` in which model j exceeds model i by the threshold, a list for each j. */
-function hitLists(
+async function hitLists(
   logProbs: Float64Array,
   { models, from, to, ids }: { models: number; from: number; to: number; ids: Int32Array },
   i: number,
   threshold: number,
-): Int32Array[] {
+  pace: Pace,
+): Promise<Int32Array[]> {
   const columns = logProbs.length / models;
   const mine = logProbs.subarray(i * columns + from, i * columns + to);
   const found = new Int32Array(mine.length);
-  return Array.from({ length: models }, (_, j) => {
+  const lists: Int32Array[] = [];
+  for (let j = 0; j < models; j++) {
     const theirs = logProbs.subarray(j * columns + from, j * columns + to);
     let hits = 0;
     // NaN, of two -Infinity, does not count.
     for (let r = 0; r < mine.length; r++) if (theirs[r]! - mine[r]! >= threshold) found[hits++] = ids[r]!;
-    return found.slice(0, hits);
-  });
+    lists.push(found.slice(0, hits));
+    await pace();
+  }
+  return lists;
 }
 
 /** Two sums at a time: each addition waits for the one before. Whole numbers below 2^53 add exactly in any order. */
@@ -67,13 +71,13 @@ export async function scoreModel(
   responses: PackedWeights,
   draws: Draws,
   { scores, packs }: ScoreTarget,
-  pace: () => Promise<void> | undefined,
+  pace: Pace,
 ): Promise<number> {
   const { from, to, units: generated }: Generations = onPolicy.generations[i]!;
   const { width } = draws.packing;
   const own = await drawUnits(generated, i, draws, pace);
-  const hits = hitLists(logProbs, { models, from: 0, to: n, ids: units.ids }, i, rung.threshold);
-  const offsets = hitLists(onPolicy.logProbs, { models, from, to, ids: generated.ids }, i, rung.threshold);
+  const hits = await hitLists(logProbs, { models, from: 0, to: n, ids: units.ids }, i, rung.threshold, pace);
+  const offsets = await hitLists(onPolicy.logProbs, { models, from, to, ids: generated.ids }, i, rung.threshold, pace);
   const weight = offsetWeight(rung.N, onPolicy.exponent);
   const [counts, offset] = [new Float64Array(width), new Float64Array(width)];
   let worst = -1;

@@ -5,7 +5,16 @@ import type { JobOptions } from '../native/index.ts';
 import { type OffsetData, scoreModel } from './offset-scores.ts';
 import type { OnPolicy } from './on-policy.ts';
 import { type NativeInput, type NativeOutputs, playTournaments } from './play.ts';
-import { type Draws, drawUnits, mostRows, type PackedWeights, packingFor, unpack } from './replicates.ts';
+import {
+  type Draws,
+  drawUnits,
+  mostRows,
+  type Pace,
+  type PackedWeights,
+  packingFor,
+  STRETCH,
+  unpack,
+} from './replicates.ts';
 
 /** Bound on the weights in a block of replicates, of responses and of one model's generations, in doubles: 64 MB. */
 const BLOCK_WEIGHTS = 2 ** 23;
@@ -13,8 +22,6 @@ const BLOCK_WEIGHTS = 2 ** 23;
 const TURN = 15;
 /** Share of the progress that the native job stands for. */
 const NATIVE_SHARE = 0.1;
-
-type Pace = () => Promise<void> | undefined;
 
 /** Lets the event loop run, and looks at the signal, whenever a turn is over. */
 function makePace(signal: AbortSignal | undefined, report: () => void): Pace {
@@ -130,7 +137,7 @@ async function playBlock(game: Game, block: Block, pace: Pace, onModel: () => vo
     for (let i = 0; i < models; i++) game.scores[i]!.set(scores[i]!.subarray(0, tied.length), at);
   }
   for (const [b, among] of tied.entries()) {
-    game.choices[at + b] = among.length > 1 ? leastCrossEntropy(game.data, block, b, among) : among[0]!;
+    game.choices[at + b] = among.length > 1 ? await leastCrossEntropy(game.data, block, b, among, pace) : among[0]!;
     await pace();
   }
 }
@@ -166,17 +173,19 @@ async function scoreTied(
 }
 
 /** Of models tied down the whole ladder that of least cross-entropy on a replicate, the lowest index among equals. */
-function leastCrossEntropy(
+async function leastCrossEntropy(
   { logProbs, n, units }: OffsetData,
   block: Block,
   b: number,
   among: readonly number[],
-): number {
+  pace: Pace,
+): Promise<number> {
   const { packing } = block.draws;
   const pack = block.responses.weights.subarray(Math.floor(b / packing.width) * units.count);
   const slots = new Float64Array(packing.width);
   const sums = among.map(() => 0);
   for (let r = 0; r < n; r++) {
+    if (r % STRETCH === 0) await pace();
     unpack(pack[units.ids[r]!]!, packing, slots);
     const weight = slots[b % packing.width]!;
     if (weight > 0) for (const [k, i] of among.entries()) sums[k]! += weight * logProbs[i * n + r]!;

@@ -2,9 +2,15 @@
 
 import { type ClusterIds, PhiloxStream, philox } from '../estimate/index.ts';
 
-/** Fourth word of the Philox counter: that of the native bootstrap for responses, then one for each model. */
+/**
+ * Fourth word of the Philox counter: that of the native bootstrap for responses, then one for each model, far from those
+ * that draw tokens (2 in native/kernels/sample_logits.cpp, 4 and 5 in rollout_lanes.hpp).
+ */
 const RESPONSES = 1;
-const GENERATIONS = 2;
+const GENERATIONS = 2 ** 16;
+
+/** Draws, or rows, between two looks at the time. */
+export const STRETCH = 2 ** 14;
 
 /** Whole numbers below `radix`, `width` of them side by side in the 53 bits of a double. */
 export interface Packing {
@@ -46,6 +52,9 @@ export interface PackedWeights {
   readonly totals: Float64Array;
 }
 
+/** Lets the event loop run when it is time. */
+export type Pace = () => Promise<void> | undefined;
+
 /** Which replicates to draw: those of packs first .. first + packs. Replicate 0 is the data, every unit once. */
 export interface Draws {
   readonly packing: Packing;
@@ -60,13 +69,13 @@ export interface Draws {
  * number alone, so that weights can be drawn again in place of being kept. Those of responses are the native
  * bootstrap's (to the draw up to 2^21 units).
  * @param model whose generations the units are; undefined for responses
- * @param pace called after each replicate: lets the event loop run
+ * @param pace called often
  */
 export async function drawUnits(
   units: ClusterIds,
   model: number | undefined,
   { packing, first, packs, replicates, seed }: Draws,
-  pace: () => Promise<void> | undefined,
+  pace: Pace,
 ): Promise<PackedWeights> {
   const weights = new Float64Array(packs * units.count);
   const totals = new Float64Array(packs * packing.width);
@@ -77,8 +86,8 @@ export async function drawUnits(
       const replicate = (first + pack) * packing.width + slot;
       if (replicate > replicates) break;
       if (replicate === 0) row.fill(1);
-      else if (model === undefined) drawResponses(row, unit, replicate, seed);
-      else drawGenerations(row, unit, new PhiloxStream(seed, replicate, GENERATIONS + model));
+      else if (model === undefined) await drawResponses(row, unit, replicate, seed, pace);
+      else await drawGenerations(row, unit, new PhiloxStream(seed, replicate, GENERATIONS + model), pace);
       await pace();
     }
     let total = 0;
@@ -92,20 +101,32 @@ const counter = new Uint32Array(4);
 const words = new Uint32Array(4);
 
 /** As draw_units of native/kernels/bootstrap.inl.hpp: a block of Philox for each draw, 64 bits of it. */
-function drawResponses(row: Float64Array, unit: number, replicate: number, seed: number): void {
+async function drawResponses(
+  row: Float64Array,
+  unit: number,
+  replicate: number,
+  seed: number,
+  pace: Pace,
+): Promise<void> {
   const n = row.length;
-  counter[1] = 0; // n < 2^31
-  counter[2] = replicate;
-  counter[3] = RESPONSES;
   const [low, high] = [seed >>> 0, Math.floor(seed / 2 ** 32)];
-  for (let i = 0; i < n; i++) {
-    counter[0] = i;
-    philox(counter, low, high, words);
-    const drawn = Math.floor((words[0]! * n + Math.floor((words[1]! * n) / 2 ** 32)) / 2 ** 32);
-    row[drawn]! += unit;
+  for (let i = 0; i < n; ) {
+    counter[1] = 0; // n < 2^31
+    counter[2] = replicate;
+    counter[3] = RESPONSES;
+    for (const end = Math.min(n, i + STRETCH); i < end; i++) {
+      counter[0] = i;
+      philox(counter, low, high, words);
+      const drawn = Math.floor((words[0]! * n + Math.floor((words[1]! * n) / 2 ** 32)) / 2 ** 32);
+      row[drawn]! += unit;
+    }
+    await pace();
   }
 }
 
-function drawGenerations(row: Float64Array, unit: number, stream: PhiloxStream): void {
-  for (let i = 0; i < row.length; i++) row[stream.below(row.length)]! += unit;
+async function drawGenerations(row: Float64Array, unit: number, stream: PhiloxStream, pace: Pace): Promise<void> {
+  for (let i = 0; i < row.length; ) {
+    for (const end = Math.min(row.length, i + STRETCH); i < end; i++) row[stream.below(row.length)]! += unit;
+    await pace();
+  }
 }

@@ -110,10 +110,15 @@ void delete_tokens(napi_env, void* data, void*) { delete[] static_cast<int32_t*>
 Napi::Value tokens_of(Napi::Env env, std::unique_ptr<int32_t[]> tokens, size_t count) {
   napi_value buffer = nullptr;
   const size_t bytes = count * sizeof(int32_t);
-  if (count > 0 &&
-      napi_create_external_arraybuffer(env, tokens.get(), bytes, delete_tokens, nullptr, &buffer) == napi_ok) {
-    tokens.release();
-    return Napi::Int32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+  if (count > 0) {
+    const napi_status status =
+        napi_create_external_arraybuffer(env, tokens.get(), bytes, delete_tokens, nullptr, &buffer);
+    if (status != napi_no_external_buffers_allowed) {
+      // Theirs now. Where they are too many for one buffer, the call has thrown, and deleted them before that.
+      tokens.release();
+      if (status != napi_ok) throw Napi::Error::New(env);
+      return Napi::Int32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+    }
   }
   Napi::Int32Array copy = Napi::Int32Array::New(env, count);
   std::copy_n(tokens.get(), count, copy.Data());

@@ -39,6 +39,8 @@ void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums, float* 
 
 // Which of n items a place falls into, by the sums before each and after the last.
 COVN_INLINE size_t find_item(const double* prefix, size_t n, double place) {
+  // No sum is above +inf: of memory that changes meanwhile, such a place would lead past the last item.
+  place = place < COVN_INFINITY ? place : 0.0;
   AtLeastCounter counter;
   for (size_t i = 0; i < n; i += F64::lanes) counter.count(set64(place), load64(prefix + 1 + i));
   return static_cast<size_t>(counter.total());

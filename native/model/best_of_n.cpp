@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <mutex>
 #include <span>
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr size_t kChunkSamples = 4096;
 constexpr size_t kMaxChunksOfPrompt = 256;
-constexpr size_t kSums = 5;
+constexpr size_t kOtherSums = 3;  // besides those of rewards
 
 // A response kept, and the order in which they are: the higher reward first, then the lower sample.
 struct Kept {
@@ -61,10 +62,43 @@ struct Stretch {
   double best = -std::numeric_limits<double>::infinity();
 };
 
+// Mean and squared distances from it, of what was added: about the first of it, so that neither loses digits to a large
+// common part.
+class Moments {
+ public:
+  void add(double x) {
+    if (count_ == 0) origin_ = std::isfinite(x) ? x : 0.0;
+    count_ += 1.0;
+    const double distance = x - origin_;
+    sum_ += distance;
+    squares_ += distance * distance;
+  }
+  // Chan, Golub & LeVeque (1979).
+  void add(const Moments& other) {
+    if (other.count_ == 0.0) return;
+    const double distance = other.mean() - mean(), all = count_ + other.count_;
+    const double spread = count_ == 0.0 ? 0.0 : distance * distance * (count_ * other.count_ / all);
+    const double sum = total() + other.total(), squares = squared_distances() + other.squared_distances() + spread;
+    *this = Moments();
+    count_ = all;
+    origin_ = std::isfinite(sum) ? sum / all : 0.0;
+    sum_ = sum - origin_ * all;
+    squares_ = squares + (std::isfinite(sum) ? sum_ * (sum_ / all) : 0.0);
+  }
+  double total() const { return origin_ * count_ + sum_; }
+  double squared_distances() const { return count_ == 0.0 ? 0.0 : squares_ - sum_ * (sum_ / count_); }
+
+ private:
+  double mean() const { return count_ == 0.0 ? 0.0 : origin_ + sum_ / count_; }
+
+  double count_ = 0.0, origin_ = 0.0, sum_ = 0.0, squares_ = 0.0;
+};
+
 // Consecutive samples of a prompt.
 struct Part {
   std::vector<Stretch> stretches;
-  double sums[kSums] = {};
+  Moments rewards;
+  double sums[kOtherSums] = {};
   KeptList kept{0};
 };
 
@@ -85,13 +119,14 @@ class BestOfNJob final : public Job {
  protected:
   void run_chunk(size_t chunk) override {
     std::call_once(once_, [this] {
-      built_ = machine_.prepare();
-      if (built_.ok()) built_ = reward_.build(request_.reward);
+      const auto stop = [this] { return cancelled(); };
+      built_ = machine_.prepare(stop);
+      if (built_.ok()) built_ = reward_.build(request_.reward, stop);
     });
     if (!built_.ok()) return fail(chunk, 0, built_);
     if (parts_ == 1) return run_prompts(chunk * prompts_per_chunk_);
     const size_t p = chunk / parts_, part = chunk % parts_;
-    std::vector<Part> mine(1, Part{{}, {}, KeptList(request_.keep)});
+    std::vector<Part> mine(1, Part{{}, {}, {}, KeptList(request_.keep)});
     const uint64_t first = part * part_samples_;
     draw(p, 1, first, std::min(request_.samples, first + part_samples_), mine);
     if (!cancelled()) hand_in(p, part, std::move(mine[0]));
@@ -107,7 +142,7 @@ class BestOfNJob final : public Job {
   // All samples of some prompts, drawn side by side.
   void run_prompts(size_t first) {
     const size_t count = std::min<size_t>(prompts_per_chunk_, request_.prompts.size() - first);
-    std::vector<Part> parts(count, Part{{}, {}, KeptList(request_.keep)});
+    std::vector<Part> parts(count, Part{{}, {}, {}, KeptList(request_.keep)});
     draw(first, count, 0, request_.samples, parts);
     if (cancelled()) return;
     for (size_t i = 0; i < count; i++) write(first + i, {&parts[i], 1});
@@ -144,9 +179,10 @@ class BestOfNJob final : public Job {
     Stretch& stretch = part.stretches.back();
     stretch.successes += reward >= request_.success;
     stretch.best = std::max(stretch.best, reward);
-    const double terms[kSums] = {reward, reward * reward, log_prob, static_cast<double>(lanes.length[lane]),
-                                 rollouts.ended(lanes, lane) ? 1.0 : 0.0};
-    for (size_t k = 0; k < kSums; k++) part.sums[k] += terms[k];
+    part.rewards.add(reward);
+    const double terms[kOtherSums] = {log_prob, static_cast<double>(lanes.length[lane]),
+                                      rollouts.ended(lanes, lane) ? 1.0 : 0.0};
+    for (size_t k = 0; k < kOtherSums; k++) part.sums[k] += terms[k];
     part.kept.add({reward, sample, log_prob});
     const size_t at = p * request_.samples + sample;
     if (request_.rewards != nullptr) request_.rewards[at] = reward;
@@ -173,14 +209,16 @@ class BestOfNJob final : public Job {
     const size_t sizes = request_.sizes.size();
     std::vector<uint64_t> successes(sizes);
     std::vector<double> best(sizes, -std::numeric_limits<double>::infinity());
-    double sums[kSums] = {};
+    Moments rewards;
+    double sums[kOtherSums] = {};
     KeptList kept(request_.keep);
     for (const Part& part : parts) {
       for (const Stretch& stretch : part.stretches) {
         successes[stretch.size] += stretch.successes;
         best[stretch.size] = std::max(best[stretch.size], stretch.best);
       }
-      for (size_t k = 0; k < kSums; k++) sums[k] += part.sums[k];
+      rewards.add(part.rewards);
+      for (size_t k = 0; k < kOtherSums; k++) sums[k] += part.sums[k];
       for (const Kept& response : part.kept.any_order()) kept.add(response);
     }
     uint64_t so_far = 0;
@@ -189,7 +227,10 @@ class BestOfNJob final : public Job {
       request_.successes[p * sizes + k] = static_cast<double>(so_far += successes[k]);
       request_.best_rewards[p * sizes + k] = best[k];
     }
-    std::copy_n(sums, kSums, request_.sums + p * kSums);
+    double* const out = request_.sums + p * (2 + kOtherSums);
+    out[0] = rewards.total();
+    out[1] = rewards.squared_distances();
+    std::copy_n(sums, kOtherSums, out + 2);
     const std::vector<Kept> best_kept = std::move(kept).best_first();
     for (size_t k = 0; k < request_.keep; k++) {
       const size_t at = p * request_.keep + k;

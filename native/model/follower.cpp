@@ -74,10 +74,10 @@ Status RewardTables::check(const Reward& reward, const TabularModel& model) {
   return {};
 }
 
-Status RewardTables::build(const Reward& reward) {
+Status RewardTables::build(const Reward& reward, const Stop& stop) {
   kind_ = reward.kind;
   if (kind_ == Reward::Kind::own_log_prob) return {};
-  if (kind_ != Reward::Kind::automaton) return follow_model(*reward.model);
+  if (kind_ != Reward::Kind::automaton) return follow_model(*reward.model, stop);
   follow_automaton(reward.automaton);
   return {};
 }
@@ -97,14 +97,15 @@ void RewardTables::follow_automaton(const Automaton& automaton) {
   follower_.tables = {classes_.empty() ? nullptr : classes_.data(), next_.data(), nullptr, 0};
 }
 
-Status RewardTables::follow_model(const TabularModel& model) {
+Status RewardTables::follow_model(const TabularModel& model, const Stop& stop) {
   const TabularMachine& machine = machine_of(model);
-  if (Status status = machine.prepare(); !status.ok()) return status;
+  if (Status status = machine.prepare(stop); !status.ok()) return status;
   const size_t vocab = machine.vocab(), states = machine.states();
   columns_ = vocab;
   log_probs_.reserve((states + 1) * vocab + 1);
   next_.reserve((states + 1) * vocab);
   for (size_t s = 0; s <= states; s++) {
+    if (stop()) return {Code::cancelled, "The job was cancelled"};
     for (size_t t = 0; t < vocab; t++) {
       log_probs_.push_back(in_surprisal_units(machine.log_prob(s, static_cast<int32_t>(t))));
       next_.push_back(static_cast<uint32_t>(machine.next(s, static_cast<int32_t>(t)) * vocab));

@@ -15,7 +15,7 @@ class RewardTables {
   // Checks the reward against the model that is drawn from.
   static Status check(const Reward& reward, const TabularModel& model);
   // Makes the tables: automata here, other models by way of their own.
-  Status build(const Reward& reward);
+  Status build(const Reward& reward, const Stop& stop);
 
   // Null where nothing has to be followed.
   const Follower* follower() const { return kind_ == Reward::Kind::own_log_prob ? nullptr : &follower_; }
@@ -32,7 +32,7 @@ class RewardTables {
 
  private:
   void follow_automaton(const Automaton& automaton);
-  Status follow_model(const TabularModel& model);
+  Status follow_model(const TabularModel& model, const Stop& stop);
 
   Reward::Kind kind_ = Reward::Kind::own_log_prob;
   size_t columns_ = 1;

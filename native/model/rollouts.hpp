@@ -57,7 +57,8 @@ class Rollouts {
 
   bool ended(const RolloutLanes& lanes, size_t lane) const { return lanes.state[lane] == machine_.tables().end; }
   static double log_prob(const RolloutLanes& lanes, size_t lane) {
-    return -static_cast<double>(static_cast<int64_t>(lanes.surprisal[lane])) * (1.0 / (uint64_t{1} << kSurprisalBits));
+    return 0.0 -
+           static_cast<double>(static_cast<int64_t>(lanes.surprisal[lane])) * (1.0 / (uint64_t{1} << kSurprisalBits));
   }
 
  private:

@@ -13,6 +13,7 @@ namespace covn {
 namespace {
 
 constexpr size_t kChunkResponses = 512;
+constexpr size_t kCancelTokens = size_t{1} << 16;
 
 class ScoringJob final : public Job {
  public:
@@ -22,7 +23,9 @@ class ScoringJob final : public Job {
 
  protected:
   void run_chunk(size_t chunk) override {
-    if (Status status = machine_.prepare(); !status.ok()) return fail(chunk, 0, std::move(status));
+    if (Status status = machine_.prepare([this] { return cancelled(); }); !status.ok()) {
+      return fail(chunk, 0, std::move(status));
+    }
     const size_t first = chunk * kChunkResponses;
     for (size_t r = first; r < std::min(count_, first + kChunkResponses) && !cancelled(); r++) score(chunk, r);
   }
@@ -38,6 +41,7 @@ class ScoringJob final : public Job {
     uint64_t state = machine_.start(static_cast<size_t>(prompt));
     double sum = 0.0;
     for (auto i = static_cast<size_t>(request_.offsets[r]); i < static_cast<size_t>(request_.offsets[r + 1]); i++) {
+      if (i % kCancelTokens == 0 && cancelled()) return;
       const int32_t token = request_.tokens[i];
       if (token < 0 || static_cast<size_t>(token) >= machine_.vocab()) {
         return fail(chunk, r,
@@ -74,7 +78,9 @@ class SamplingJob final : public TabularSampleJob {
 
  protected:
   void run_chunk(size_t chunk) override {
-    if (Status status = machine_.prepare(); !status.ok()) return fail(chunk, 0, std::move(status));
+    if (Status status = machine_.prepare([this] { return cancelled(); }); !status.ok()) {
+      return fail(chunk, 0, std::move(status));
+    }
     const size_t first = chunk * kChunkResponses, end = std::min(request_.responses, first + kChunkResponses);
     RolloutLanes lanes;
     std::vector<int32_t> steps;

@@ -1,6 +1,7 @@
 #include "model/tabular_machine.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 
@@ -137,12 +138,23 @@ uint64_t TabularMachine::next(uint64_t state, int32_t token) const {
   return entry == kNoEntry ? states_ : outcomes_[entry] & ((uint64_t{1} << kStateBits) - 1);
 }
 
-Status TabularMachine::prepare() const {
-  std::call_once(once_, [this] { built_ = build(); });
+Status TabularMachine::prepare(const Stop& stop) const {
+  const Status cancelled{Code::cancelled, "The job was cancelled"};
+  if (!finished_.load(std::memory_order_acquire)) {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    while (!lock.try_lock_for(std::chrono::milliseconds(5))) {
+      if (stop()) return cancelled;
+    }
+    if (!finished_.load(std::memory_order_relaxed)) {
+      built_ = build(stop);
+      if (built_.code == Code::cancelled) return cancelled;  // others may still want them
+      finished_.store(true, std::memory_order_release);
+    }
+  }
   return built_;
 }
 
-Status TabularMachine::build() const {
+Status TabularMachine::build(const Stop& stop) const {
   log_probs_ = rows_.log_probs;
   const size_t entries = log_probs_.size(), last = sparse() ? 1 : rows_.vocab;
   std::vector<uint8_t> stops(rows_.vocab);
@@ -151,6 +163,7 @@ Status TabularMachine::build() const {
   thresholds_.resize(entries + last, ~uint64_t{0});
   outcomes_.resize(entries + last, states_);
   for (size_t s = 0; s < states_; s++) {
+    if (stop()) return {Code::cancelled, ""};
     const size_t first = first_entry(s), width = entries_of(s);
     double sum = 0.0;
     for (size_t e = first; e < first + width; e++) sum += std::exp(log_probs_[e]);

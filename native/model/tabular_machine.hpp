@@ -1,6 +1,8 @@
 // A tabular model's tables, for the jobs that use them.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -9,6 +11,9 @@
 #include "kernels/rollout_lanes.hpp"
 
 namespace covn {
+
+// Whether whoever waits for something wants it no longer.
+using Stop = std::function<bool()>;
 
 class TabularMachine final : public TabularModel {
  public:
@@ -21,8 +26,8 @@ class TabularMachine final : public TabularModel {
   bool sparse() const { return !rows_.offsets.empty(); }
   uint64_t start(size_t prompt) const { return static_cast<uint64_t>(rows_.starts[prompt]); }
 
-  // Makes the tables, once; what follows may be called after it was ok. From any thread.
-  Status prepare() const;
+  // Makes the tables, once; what follows may be called after it was ok. From any thread; gives up when `stop` says so.
+  Status prepare(const Stop& stop) const;
   const RolloutTables& tables() const { return tables_; }
   // nats; -inf where the state does not have the token. The end has none.
   double log_prob(uint64_t state, int32_t token) const;
@@ -34,12 +39,13 @@ class TabularMachine final : public TabularModel {
   size_t entries_of(size_t state) const;
   static constexpr size_t kNoEntry = ~size_t{0};
   size_t find_entry(uint64_t state, int32_t token) const;
-  Status build() const;
+  Status build(const Stop& stop) const;
   void build_columns(size_t first, size_t width) const;
 
   TabularRows rows_;
   size_t states_;
-  mutable std::once_flag once_;
+  mutable std::timed_mutex mutex_;
+  mutable std::atomic<bool> finished_{false};
   mutable Status built_;
   mutable std::vector<double> log_probs_;  // scaled
   mutable std::vector<uint64_t> columns_, thresholds_, outcomes_, row_words_;

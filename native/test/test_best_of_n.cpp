@@ -140,6 +140,7 @@ BestOfNRequest request_of(const Setting& setting, std::vector<uint32_t> prompts,
 
 // Within rounding of n terms that come to `magnitude`.
 bool close(double found, long double want, long double magnitude, size_t n) {
+  if (std::isnan(want)) return std::isnan(found);
   if (std::isinf(static_cast<double>(want))) return found == static_cast<double>(want);
   return std::fabs(found - want) <= 1e-15L * std::sqrt(static_cast<long double>(n)) * magnitude + 1e-300L;
 }
@@ -188,14 +189,16 @@ bool reduced_right(const BestOfNRequest& request, const Outcome& out, size_t p, 
               out.kept_log_probs[at] == r.log_probs[sample];
     }
   }
-  long double sums[kSums] = {}, magnitudes[kSums] = {};
+  long double sums[kSums] = {}, magnitudes[kSums] = {}, mean = 0.0;
+  for (size_t i = 0; i < n; i++) mean += static_cast<long double>(rewards[i]) / static_cast<long double>(n);
   for (size_t i = 0; i < n; i++) {
-    const long double reward = rewards[i];
-    const long double terms[kSums] = {reward, reward * reward, r.log_probs[i], static_cast<long double>(r.length(i)),
-                                      static_cast<long double>(r.ended[i])};
+    const long double reward = rewards[i], distance = reward - mean;
+    const long double terms[kSums] = {reward, distance * distance, r.log_probs[i],
+                                      static_cast<long double>(r.length(i)), static_cast<long double>(r.ended[i])};
     for (size_t k = 0; k < kSums; k++) {
       sums[k] += terms[k];
-      magnitudes[k] += std::fabs(terms[k]);
+      // Distances are off by what the rewards themselves are rounded by.
+      magnitudes[k] += std::fabs(terms[k]) + (k == 1 ? 1e-3L * reward * reward : 0.0L);
     }
   }
   for (size_t k = 0; k < kSums; k++) right = right && close(out.sums[p * kSums + k], sums[k], magnitudes[k], n);

@@ -1,8 +1,9 @@
 /** `covn best-of-n` on a model that covn samples. */
 
+import { createInterface } from 'node:readline';
 import { type BestOfN, bestOfN, passAtN } from '../../best-of-n/index.ts';
 import type { Estimate } from '../../estimate/index.ts';
-import { modelError, readModel } from '../../io/index.ts';
+import { modelError, openText, readModel } from '../../io/index.ts';
 import { type Context, withProgress } from '../context.ts';
 import { count, estimate, percent, table } from '../format.ts';
 import { UsageError } from '../usage.ts';
@@ -15,8 +16,19 @@ export interface ModelFlags {
   readonly confidence: number;
 }
 
-/** Whether a file holds a model rather than samples. */
-export const isModel = (file: string): boolean => /\.json(\.gz)?$/.test(file);
+/** Whether a file holds a model rather than samples. JSON Lines are at times named .json too: objects without `vocab`. */
+export async function isModel(file: string, signal?: AbortSignal): Promise<boolean> {
+  if (!/\.json(\.gz)?$/.test(file)) return false;
+  for await (const line of createInterface({ input: await openText(file, signal) })) {
+    try {
+      const first: unknown = JSON.parse(line);
+      return first === null || typeof first !== 'object' || 'vocab' in first;
+    } catch {
+      return true; // over several lines
+    }
+  }
+  return true;
+}
 
 const mean = (values: Float64Array): number => values.reduce((a, b) => a + b) / values.length;
 

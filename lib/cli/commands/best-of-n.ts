@@ -64,8 +64,7 @@ const ofSamples = [
 ] as const;
 
 /** Refuses options that would be ignored. */
-function checkApply(file: string, flags: BestOfNFlags): void {
-  const model = isModel(file);
+function checkApply(model: boolean, flags: BestOfNFlags): void {
   const key = (model ? ofSamples : ofModels).find((name) => flags[name] !== undefined);
   if (key === undefined) return;
   const option = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -73,8 +72,9 @@ function checkApply(file: string, flags: BestOfNFlags): void {
 }
 
 async function run(context: Context, file: string, flags: BestOfNFlags): Promise<void> {
-  checkApply(file, flags);
-  if (isModel(file)) return runModel(context, file, flags);
+  const model = await isModel(file, context.signal);
+  checkApply(model, flags);
+  if (model) return runModel(context, file, flags);
   const { problem, correct, reward, sample, filter, delimiter, quotes } = flags;
   const stated = { problem, correct, reward, sample, filter, delimiter, quotes, signal: context.signal };
   const given = await readSamples(file, Object.fromEntries(Object.entries(stated).filter(([, v]) => v !== undefined)));

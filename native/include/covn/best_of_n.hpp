@@ -47,7 +47,8 @@ struct BestOfNRequest {
   double* kept_rewards = nullptr;
   double* kept_samples = nullptr;
   double* kept_log_probs = nullptr;
-  // [prompts, 5]: sums of rewards, of their squares, of log-probs, of lengths, and the number that ended by themselves.
+  // [prompts, 5]: sums of rewards, of their squared distances from their mean, of log-probs, of lengths, and the number
+  // that ended by themselves.
   double* sums = nullptr;
   // [prompts, N], or null.
   double* rewards = nullptr;
