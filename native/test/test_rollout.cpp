@@ -17,6 +17,7 @@ struct Words {
   std::vector<uint32_t> tokens;
   uint64_t states, width;
   bool sparse;
+  uint64_t ends;  // one outcome of so many ends the response
 
   // Thresholds of 0, of 1 and between, and multiples of 2^32, where only later bits decide.
   void add_row(size_t entries, Random& random) {
@@ -26,13 +27,13 @@ struct Words {
       const uint64_t threshold = kind == 0 ? 0 : kind == 1 ? ~uint64_t{0} : kind < 4 ? bits >> 32 << 32 : bits;
       thresholds.push_back(threshold);
       columns.push_back(threshold >> 32 << 32 | random.bits() % entries);
-      outcomes.push_back((random.bits() >> 24) << 24 | (random.bits() % 40 == 0 ? states : random.bits() % states));
+      outcomes.push_back((random.bits() >> 24) << 24 | (random.bits() % ends == 0 ? states : random.bits() % states));
       if (sparse) tokens.push_back(static_cast<uint32_t>(random.bits() % width));
     }
   }
 
-  Words(size_t state_count, size_t vocab, bool rows_differ, uint64_t seed)
-      : states(state_count), width(vocab), sparse(rows_differ) {
+  Words(size_t state_count, size_t vocab, bool rows_differ, uint64_t seed, uint64_t one_in = 40)
+      : states(state_count), width(vocab), sparse(rows_differ), ends(one_in) {
     Random random(seed);
     for (size_t s = 0; s < states; s++) add_row(sparse ? 1 + random.bits() % vocab : vocab, random);
     // The end leads back to itself.
@@ -164,8 +165,8 @@ COVN_TEST(followers_are_those_of_a_plain_loop) {
 // Of 32 bits times a width of 2^22, one in 500 leaves the column or the side of the threshold open.
 COVN_TEST(wide_rows_are_decided_by_later_bits) {
   for (bool sparse : {false, true}) {
-    const Words words(2, size_t{1} << 22, sparse, 5);
-    check(words, nullptr, 200, 256);
+    const Words words(2, size_t{1} << 22, sparse, 5, 4000);
+    check(words, nullptr, 2000, 256);
     size_t open = 0, tokens = 0;
     const RolloutTables tables = words.view();
     Random random(6);
