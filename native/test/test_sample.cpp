@@ -154,6 +154,30 @@ COVN_TEST(uniforms_are_those_of_scalar_philox) {
   }
 }
 
+namespace {
+
+// A batch's samples, so many at a time.
+template <class T>
+Samples draw_in_parts(const SampleBatch<T>& batch, size_t size, Target target) {
+  Samples joined;
+  request_of(batch, target, joined);
+  for (size_t from = 0; from < batch.samples; from += size) {
+    SampleBatch<T> part = batch;
+    part.samples = std::min(size, batch.samples - from);
+    for (uint32_t& first : part.firsts) first += static_cast<uint32_t>(from);
+    const Samples out = draw(part, target);
+    for (size_t row = 0; row < batch.rows(); row++) {
+      const size_t to = row * batch.samples + from, at = row * part.samples;
+      std::copy_n(out.tokens.begin() + at, part.samples, joined.tokens.begin() + to);
+      std::copy_n(out.log_prob.begin() + at, part.samples, joined.log_prob.begin() + to);
+      std::copy_n(out.sampled_log_prob.begin() + at, part.samples, joined.sampled_log_prob.begin() + to);
+    }
+  }
+  return joined;
+}
+
+}  // namespace
+
 COVN_TEST(the_same_samples_all_at_once_and_in_parts) {
   struct Shape {
     size_t rows, vocab, samples, part;
@@ -163,22 +187,22 @@ COVN_TEST(the_same_samples_all_at_once_and_in_parts) {
     SampleBatch<float> batch = random_batch<float>(s.rows, s.vocab, s.samples, 3.0, s.vocab);
     for (double top_p : {1.0, 0.9}) {
       batch.filter.top_p = top_p;
-      const Samples whole = draw(batch, best_target());
-      Samples joined;
-      request_of(batch, best_target(), joined);
-      for (size_t from = 0; from < s.samples; from += s.part) {
-        SampleBatch<float> part = batch;
-        part.samples = std::min(s.part, s.samples - from);
-        for (uint32_t& first : part.firsts) first += static_cast<uint32_t>(from);
-        const Samples out = draw(part, best_target());
-        for (size_t row = 0; row < s.rows; row++) {
-          const size_t to = row * s.samples + from, at = row * part.samples;
-          std::copy_n(out.tokens.begin() + at, part.samples, joined.tokens.begin() + to);
-          std::copy_n(out.log_prob.begin() + at, part.samples, joined.log_prob.begin() + to);
-          std::copy_n(out.sampled_log_prob.begin() + at, part.samples, joined.sampled_log_prob.begin() + to);
-        }
+      CHECK(draw_in_parts(batch, s.part, best_target()) == draw(batch, best_target()));
+    }
+  }
+}
+
+// Few draws from a row are found one by one, many by way of an index.
+COVN_TEST(many_draws_are_those_that_few_at_a_time_give) {
+  for (size_t vocab : kVocabs) {
+    if (vocab > 130'000) continue;
+    for (double deviation : {0.0, 1.0, 4.0, 20.0}) {
+      SampleBatch<BFloat16> batch = random_batch<BFloat16>(1, vocab, vocab > 9000 ? 4000 : 2000, deviation, vocab + 7);
+      for (const SampleFilter& filter :
+           {SampleFilter{}, SampleFilter{0.7, 0, 1.0, 0.0}, SampleFilter{1.0, 0, 0.9, 0.0}}) {
+        batch.filter = filter;
+        for (Target target : available_targets()) CHECK(draw_in_parts(batch, 63, target) == draw(batch, target));
       }
-      CHECK(joined == whole);
     }
   }
 }

@@ -1,9 +1,10 @@
-// The sampling kernels of every target: sums of groups against long double, and the share of the uniforms that each
-// token has, found by bisection.
+// The sampling kernels of every target: sums of groups against long double, the share of the uniforms that each token
+// has, found by bisection, and what an index proves.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "kernels/draw_index.hpp"
 #include "reference/sample.hpp"
 #include "test/sampling.hpp"
 #include "test/tables.hpp"
@@ -14,16 +15,6 @@ using namespace covn::test;
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// The plain form of sum_groups, where there is another too.
-template <class Kernels, class T>
-void sum_groups(const Kernels& kernels, const T* x, size_t n, const TermRule& rule, float* sums) {
-  if constexpr (std::is_array_v<decltype(kernels.sum_groups)>) {
-    kernels.sum_groups[0](x, n, rule, sums, nullptr);
-  } else {
-    kernels.sum_groups(x, n, rule, sums);
-  }
-}
 
 // A row made ready for drawing, as the job does it.
 template <class T>
@@ -41,7 +32,7 @@ class Row {
     prefix_[0] = 0.0;
     for (size_t p = 0; p < pieces_.size(); p++) {
       const size_t size = std::min(kPieceLogits, x.size() - p * kPieceLogits);
-      sum_groups(table.samples(T{}), x.data() + p * kPieceLogits, size, rule_, pieces_[p].groups);
+      table.samples(T{}).sum_groups[0](x.data() + p * kPieceLogits, size, rule_, pieces_[p].groups, nullptr);
       pieces_[p].set_prefixes((size + kGroupLogits - 1) / kGroupLogits);
       pieces_[p].share = 1.0;
       prefix_[p + 1] = total_ += pieces_[p].total;
@@ -55,6 +46,41 @@ class Row {
     table_.find_pieces({prefix_.data(), pieces_.size(), total_}, &uniform, 1, &draw);
     table_.samples(T{}).draw_tokens(x_.data(), x_.size(), rule_, pieces_.data(), &draw, 1, &token);
     return static_cast<size_t>(token);
+  }
+
+  // How many of the uniforms an index for so many samples proves, and for how many of them it proves another token than
+  // token_at finds.
+  struct Proofs {
+    size_t proved, wrong;
+  };
+  Proofs prove(const std::vector<double>& uniforms, size_t samples) {
+    DrawIndexMemory memory(x_.size(), samples);
+    const DrawIndex index = memory.start_row(total_);
+    double begin = 0.0;
+    for (size_t p = 0; p < pieces_.size(); p++) {
+      const size_t size = std::min(kPieceLogits, x_.size() - p * kPieceLogits);
+      const size_t groups = (size + kGroupLogits - 1) / kGroupLogits;
+      const double end = std::min(prefix_[p + 1], total_) / total_;
+      double* const bounds = index.bounds + p * kPieceGroups;
+      table_.samples(T{}).sum_groups[1](x_.data() + p * kPieceLogits, size, rule_, pieces_[p].groups,
+                                        memory.terms(p * kPieceGroups));
+      if (end > begin) {
+        table_.place_groups(pieces_[p].groups, groups, begin, end - begin, bounds);
+      } else {
+        std::fill(bounds, bounds + groups, begin);
+      }
+      begin = end;
+    }
+    table_.lay_cells(index);
+    std::vector<int32_t> tokens(uniforms.size());
+    std::vector<uint32_t> open(uniforms.size());
+    open.resize(table_.propose_tokens(index, uniforms.data(), uniforms.size(), tokens.data(), open.data()));
+    for (uint32_t k : open) tokens[k] = -1;
+    Proofs proofs{uniforms.size() - open.size(), 0};
+    for (size_t k = 0; k < uniforms.size(); k++) {
+      proofs.wrong += tokens[k] >= 0 && static_cast<size_t>(tokens[k]) != token_at(uniforms[k]);
+    }
+    return proofs;
   }
 
   // How many of the 2^52 uniforms lead to tokens before this one.
@@ -213,6 +239,56 @@ COVN_TEST(no_uniform_leads_to_a_token_without_probability) {
         const Row<float> filtered(*table, x, 1.0, 1.5f);
         for (double uniform : kEnds) CHECK(filtered.token_at(uniform) == only);
         for (int i = 0; i < 100; i++) CHECK(filtered.token_at(random.uniform()) == only);
+      }
+    }
+  }
+}
+
+namespace {
+
+// Uniforms anywhere, and as close to the ends of tokens as rounding is.
+std::vector<double> uniforms_near_ends(const reference::Distribution& d, size_t count, Random& random) {
+  std::vector<double> uniforms;
+  while (uniforms.size() < count) {
+    const bool anywhere = random.bits() % 4 == 0;
+    const double off = std::pow(10.0, -4.0 - 12.0 * random.uniform()) * (random.bits() % 2 == 0 ? 1 : -1);
+    const auto end = static_cast<double>(d.cumulative[random.bits() % d.cumulative.size()]);
+    uniforms.push_back(anywhere ? random.uniform() : end * (1 + off));
+    uniforms.back() = std::clamp(uniforms.back(), 0x1p-53, 1.0 - 0x1p-53);
+  }
+  return uniforms;
+}
+
+template <class T>
+void check_proofs(const std::vector<T>& x, double temperature, Random& random) {
+  std::vector<float> wide;
+  for (T logit : x) wide.push_back(to_float(logit));
+  const auto d = reference::sampled_distribution(wide.data(), wide.size(), temperature, 0, 1.0, 0.0);
+  const std::vector<double> near = uniforms_near_ends(d, 512, random);
+  std::vector<double> anywhere(512);
+  for (double& uniform : anywhere) uniform = random.uniform();
+  for (const auto& [name, table] : runnable_tables()) {
+    Row<T> row(*table, x, temperature, std::numeric_limits<float>::lowest());
+    for (size_t samples : {64, 1000, 1'000'000}) {
+      CHECK(row.prove(near, samples).wrong == 0);
+      const auto proofs = row.prove(anywhere, samples);
+      CHECK(proofs.wrong == 0);
+      if (proofs.proved < 400)
+        std::printf("    %s: %zu of 512 proved, V = %zu\n", name.c_str(), proofs.proved, x.size());
+    }
+  }
+}
+
+}  // namespace
+
+COVN_TEST(an_index_proves_nothing_but_what_is_found) {
+  Random random(54);
+  for (size_t vocab : {1, 2, 15, 16, 17, 100, 1000, 8191, 8193, 20000, 50000}) {
+    for (double deviation : {0.0, 1.0, 4.0, 12.0}) {
+      for (double temperature : {1.0, 0.7}) {
+        check_proofs(normal_row<float>(vocab, deviation, 2.0, random), temperature, random);
+        check_proofs(normal_row<BFloat16>(vocab, deviation, 2.0, random), temperature, random);
+        check_proofs(normal_row<Float16>(vocab, deviation, 2.0, random), temperature, random);
       }
     }
   }
