@@ -81,7 +81,9 @@ struct Samples {
 template <class T>
 SampleRequest request_of(const SampleBatch<T>& batch, Target target, Samples& out) {
   const size_t draws = batch.rows() * batch.samples;
-  out = {{}, std::vector<int32_t>(draws, -7), std::vector<float>(draws), std::vector<float>(draws)};
+  out.tokens.assign(draws, -7);
+  out.log_prob.assign(draws, 0.0f);
+  out.sampled_log_prob.assign(draws, 0.0f);
   SampleRequest request;
   request.logits = batch.logits.data();
   request.logit_count = batch.logits.size();
