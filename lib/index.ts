@@ -36,6 +36,12 @@ export {
 export { CovnError, type ErrorCode } from './errors.ts';
 export type { Estimate, EstimateOptions } from './estimate/index.ts';
 export {
+  type Graph,
+  type GraphTask,
+  type GraphTaskOptions,
+  graphTask,
+} from './graph/index.ts';
+export {
   type HiddenInput,
   type LogitsArray,
   type LogitsDtype,

@@ -77,6 +77,7 @@ describe('imports go one way', () => {
       ['logprob', 'coverage', 'machine'],
       ['sample', 'model'],
       ['best-of-n', 'tournament'],
+      ['graph'],
       ['io'],
       ['index'],
       ['cli'],
