@@ -36,7 +36,11 @@ export {
 export { CovnError, type ErrorCode } from './errors.ts';
 export type { Estimate, EstimateOptions } from './estimate/index.ts';
 export {
+  type Candidates,
+  type FeatureOptions,
+  type FeatureScales,
   type Graph,
+  type GraphFeatures,
   type GraphTask,
   type GraphTaskOptions,
   graphTask,

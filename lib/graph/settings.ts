@@ -22,7 +22,10 @@ export interface GraphTaskOptions {
   readonly forks?: number | readonly [number, number];
   /** Weights of the three classes, in any unit. Default 0.9, 0.1, 0 (Figure 1) and 0.94, 0.05, 0.01 (Figure 2). */
   readonly classes?: readonly [number, number, number];
-  /** Node ids are 0 .. ids, without the end: m, above the number of a graph's nodes, up to 65536. Default 128 or the next power of two. */
+  /**
+   * Number of node ids, m, more than a graph has nodes and up to 65536. Default 128, or the least power of two that is
+   * enough.
+   */
   readonly ids?: number;
 }
 

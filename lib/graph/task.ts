@@ -2,6 +2,7 @@ import type { Automaton } from '../best-of-n/index.ts';
 import { type Responses, TabularModel } from '../model/index.ts';
 import { checkInteger, type NumberList } from '../validate.ts';
 import { drawGraphs, type Graphs, halfParity, sumParity } from './draw.ts';
+import { type FeatureOptions, type GraphFeatures, graphFeatures } from './features.ts';
 import { graphMachine } from './machine.ts';
 import { isValidPath, rightPaths, validityAutomaton } from './paths.ts';
 import { decodePrompt, encodePrompt, type Graph, graphOf, specialTokens } from './prompt.ts';
@@ -117,6 +118,17 @@ export class GraphTask {
   get references(): Responses {
     this.#references ??= rightPaths(this.#graphs);
     return this.#references;
+  }
+
+  /**
+   * Features with which an autoregressive linear model (Eq. 3) learns what can be learned here, and not the class: whether
+   * a node is in the next layer; whether it is passable (or t); at forks, `parity`, whether p(v) = p(i). Figure 1: that
+   * only before any choice, and after one `repeat`, whether the choice is of the same class. Figure 2 has no sight of
+   * earlier choices: the first fork would tell the class.
+   * @throws TypeError, RangeError (more than 2^27 entries; candidates 'graph' have layers * width in each state)
+   */
+  features(options?: FeatureOptions): GraphFeatures {
+    return graphFeatures(this.#graphs, options);
   }
 
   #check(prompt: number): number {
