@@ -1,25 +1,11 @@
 /** What the commands say, and where errors point. */
 
-import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { run } from '../lib/cli/run.ts';
+import { covn } from './support/cli.ts';
 import { temporaryFiles } from './support/files.ts';
 
 const { file: write } = temporaryFiles();
 const file = (name: string, text: string) => write(text, name);
-
-async function covn(...argv: string[]) {
-  const out = { stdout: '', stderr: '' };
-  const sink = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += chunk;
-        done();
-      },
-    });
-  const code = await run(argv, { stdout: sink('stdout'), stderr: sink('stderr'), env: { NO_COLOR: '1' } } as never);
-  return { code, ...out };
-}
 
 describe('covn plan', () => {
   it('tells the estimate from what holds with confidence', async () => {

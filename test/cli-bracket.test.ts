@@ -1,19 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { run } from '../lib/cli/run.ts';
 import { coverageProfile, passAtN, passBracket } from '../lib/index.ts';
+import { covn } from './support/cli.ts';
 import { temporaryFiles } from './support/files.ts';
 
 const { file } = temporaryFiles();
-
-async function covn(...argv: string[]) {
-  const text = { stdout: '', stderr: '' };
-  const stream = (name: 'stdout' | 'stderr') => ({
-    write: (chunk: string) => {
-      text[name] += chunk;
-    },
-  });
-  return { code: await run(argv, { stdout: stream('stdout'), stderr: stream('stderr'), env: {} }), ...text };
-}
 
 const correct = Array.from({ length: 50 }, (_, i) => (i * 7) % 33);
 const counts = file(`problem,n,c\n${correct.map((c, i) => `p${i},32,${c}`).join('\n')}\n`);

@@ -1,25 +1,11 @@
 /** `covn best-of-n` on models. */
 
-import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { run } from '../lib/cli/run.ts';
+import { covn } from './support/cli.ts';
 import { temporaryFiles } from './support/files.ts';
 
 const { file: write } = temporaryFiles();
 const json = (value: unknown) => write(JSON.stringify(value), 'json');
-
-async function covn(...argv: string[]) {
-  const out = { stdout: '', stderr: '' };
-  const sink = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += chunk;
-        done();
-      },
-    });
-  const code = await run(argv, { stdout: sink('stdout'), stderr: sink('stderr'), env: { NO_COLOR: '1' } } as never);
-  return { code, ...out };
-}
 
 const model = {
   vocab: 2,

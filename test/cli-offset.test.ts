@@ -1,20 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { run } from '../lib/cli/run.ts';
 import { tournament } from '../lib/index.ts';
 import { testRandom } from './oracles/logprob.ts';
+import { covn } from './support/cli.ts';
 import { temporaryFiles } from './support/files.ts';
 
 const { file } = temporaryFiles();
-
-async function covn(...argv: string[]) {
-  const text = { stdout: '', stderr: '' };
-  const stream = (name: 'stdout' | 'stderr') => ({
-    write: (chunk: string) => {
-      text[name] += chunk;
-    },
-  });
-  return { code: await run(argv, { stdout: stream('stdout'), stderr: stream('stderr'), env: {} }), ...text };
-}
 
 const random = testRandom(31);
 const models = ['a', 'b', 'c'];

@@ -72,12 +72,14 @@ export interface LogProbFlags extends TableFlags {
   readonly model?: string[];
 }
 
+/** The option as it is typed: modelColumn is model-column. */
+export const optionName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 /** Refuses options that the files given, or --ratio, leave without effect: an ignored --cluster is a wrong interval. */
 export function checkUsed(files: readonly string[], flags: LogProbFlags): void {
   const refuse = (keys: readonly (keyof LogProbFlags)[], where: string) => {
     const key = keys.find((key) => flags[key] !== undefined);
-    const option = key?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    if (option !== undefined) throw new UsageError(`--${option} has no effect ${where}: leave it out`);
+    if (key !== undefined) throw new UsageError(`--${optionName(key)} has no effect ${where}: leave it out`);
   };
   if (files.every((file) => file.endsWith('.npy'))) {
     const where = 'on .npy files, which have no columns';

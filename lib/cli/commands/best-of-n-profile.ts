@@ -5,7 +5,7 @@ import type { Estimate } from '../../estimate/index.ts';
 import { printable } from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { fixed, percent, table } from '../format.ts';
-import type { LogProbFlags } from '../options.ts';
+import { type LogProbFlags, optionName } from '../options.ts';
 import { plotCurves } from '../plot.ts';
 import { UsageError } from '../usage.ts';
 import { loadProfiles } from './coverage.ts';
@@ -47,8 +47,7 @@ export async function bracket(
   const { profile: file, accuracy } = flags;
   if (file === undefined) {
     const flag = profileFlags.find((name) => flags[name] !== undefined);
-    const option = flag?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    if (option !== undefined) throw new UsageError(`--${option} has no effect without --profile: leave it out`);
+    if (flag !== undefined) throw new UsageError(`--${optionName(flag)} has no effect without --profile: leave it out`);
     return undefined;
   }
   if (!measured)

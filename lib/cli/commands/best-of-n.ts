@@ -6,7 +6,7 @@ import type { Estimate } from '../../estimate/index.ts';
 import { FormatError, printable, readSamples, type Samples } from '../../io/index.ts';
 import type { Context } from '../context.ts';
 import { estimate, percent, table } from '../format.ts';
-import { type LogProbFlags, number, sizes } from '../options.ts';
+import { type LogProbFlags, number, optionName, sizes } from '../options.ts';
 import { UsageError } from '../usage.ts';
 import { isModel, type ModelFlags, runModel } from './best-of-n-model.ts';
 import { bracket, type ProfileFlags, profileFlags, sayBracket } from './best-of-n-profile.ts';
@@ -67,8 +67,7 @@ const ofSamples = [
 function checkApply(model: boolean, flags: BestOfNFlags): void {
   const key = (model ? ofSamples : ofModels).find((name) => flags[name] !== undefined);
   if (key === undefined) return;
-  const option = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new UsageError(`--${option} has no effect on ${model ? 'a model' : 'recorded samples'}: leave it out`);
+  throw new UsageError(`--${optionName(key)} has no effect on ${model ? 'a model' : 'recorded samples'}: leave it out`);
 }
 
 async function run(context: Context, file: string, flags: BestOfNFlags): Promise<void> {
