@@ -48,6 +48,15 @@ class Row {
     return static_cast<size_t>(token);
   }
 
+  // As memory that changes between two readings may leave it: group g of a piece, and all that it is part of, is `sum`.
+  void spoil(size_t piece, size_t g, float sum) {
+    pieces_[piece].groups[g] = sum;
+    pieces_[piece].set_prefixes(kPieceGroups);
+    pieces_[piece].share = pieces_[piece].total;
+    total_ += pieces_[piece].total;
+    for (size_t p = piece; p < pieces_.size(); p++) prefix_[p + 1] = std::numeric_limits<double>::infinity();
+  }
+
   // How many of the uniforms an index for so many samples proves, and for how many of them it proves another token than
   // token_at finds.
   struct Proofs {
@@ -280,6 +289,21 @@ void check_proofs(const std::vector<T>& x, double temperature, Random& random) {
 }
 
 }  // namespace
+
+COVN_TEST(spoilt_sums_do_not_lead_out_of_the_row) {
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {kPieceLogits, 3 * kPieceLogits}) {
+      const std::vector<float> x(vocab, 1.0f);
+      for (float sum : {kInfinity, std::numeric_limits<float>::quiet_NaN(), 3e38f}) {
+        for (size_t g : {size_t{0}, size_t{40}, kPieceGroups - 1}) {
+          Row<float> row(*table, x, 1.0, std::numeric_limits<float>::lowest());
+          row.spoil(vocab / kPieceLogits - 1, g, sum);
+          for (double uniform : {0x1p-53, 0.5, 1.0 - 0x1p-53}) CHECK(row.token_at(uniform) < vocab);
+        }
+      }
+    }
+  }
+}
 
 COVN_TEST(an_index_proves_nothing_but_what_is_found) {
   Random random(54);
