@@ -47,7 +47,7 @@ export async function model(bench) {
   const { covn, threads, signal, quick } = bench;
   const table = machine();
   const tabular = new covn.TabularModel({ ...table, start: [0] });
-  const N = quick ? 2 ** 12 : 2 ** 17;
+  const N = quick ? 2 ** 12 : 2 ** 20;
   const tokens = N * LENGTH;
   const run = (reward, n) => {
     const request = { N: n, reward, maxLength: LENGTH, keep: 'statistics', seed: 1 };

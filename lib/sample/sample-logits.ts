@@ -73,7 +73,7 @@ export interface Samples {
   readonly ids: Int32Array;
   /** nats, under the logits as they are: bit for bit what `scoreLogits` gives for these tokens. */
   readonly logProb: Float32Array;
-  /** nats, under the distribution drawn from: after temperature and filters. */
+  /** nats, under the distribution drawn from: after temperature and filters. Without either it is the array `logProb`. */
   readonly processedLogProb: Float32Array;
   /** The device that ran the call. */
   readonly device: string;
@@ -100,6 +100,10 @@ export function checkFilter({ temperature = 1, topK, topP = 1, minP = 0 }: Sampl
     minP: checkNumber(minP, 'minP', 0, 1),
   };
 }
+
+/** Whether the distribution drawn from is another than the model's. */
+const changes = ({ temperature, topK, topP, minP }: ReturnType<typeof checkFilter>): boolean =>
+  temperature !== 1 || topK > 0 || topP < 1 || minP > 0;
 
 function checkOptions(options: SampleOptions): void {
   checkObject(options, 'options');
@@ -149,12 +153,10 @@ export async function sampleLogits(input: SampleInput, options: SampleOptions = 
   };
   checkOwnership(input.logits, ownership, 'logits');
   options.signal?.throwIfAborted();
-  const outputs = {
-    ids: new Int32Array(rows * N),
-    logProb: new Float32Array(rows * N),
-    processedLogProb: new Float32Array(rows * N),
-  };
-  const filled = { tokens: outputs.ids, logProb: outputs.logProb, sampledLogProb: outputs.processedLogProb };
+  const logProb = new Float32Array(rows * N);
+  const processed = changes(request) ? new Float32Array(rows * N) : undefined;
+  const outputs = { ids: new Int32Array(rows * N), logProb, processedLogProb: processed ?? logProb };
+  const filled = { tokens: outputs.ids, logProb, ...(processed && { sampledLogProb: processed }) };
   const logits = takeInput(input.logits, ownership, 'logits');
   const handBack = ownership === 'transfer' && { logits };
   await returning(handBack, () => runJob(addon().sampleLogits, { ...request, logits, ...filled }, options));
