@@ -18,6 +18,9 @@ function problem(vocab, rows, mib) {
 
 function ours(bench, { vocab, rows, memory, batches }, N) {
   const options = { N, seed: 1, ownership: 'borrow', threads: bench.threads, signal: bench.signal };
+  // Allocated beforehand, as docs/bench.md says.
+  const outputs = [Int32Array, Float32Array].map((type) => new type(new SharedArrayBuffer(4 * rows * N)));
+  options.outputs = { ids: outputs[0], logProb: outputs[1] };
   const entry = { by: `covn ${bench.device}`, work: N === 1 ? 4 * rows * vocab : 1e3 * rows * N };
   let calls = 0;
   entry.call = async () => {

@@ -86,6 +86,7 @@ export {
   type SampleFilter,
   type SampleInput,
   type SampleOptions,
+  type SampleOutputs,
   type Samples,
   type Step,
   sampleLogits,

@@ -42,6 +42,37 @@ describe('sampleLogits', () => {
     expect(processedLogProb).toEqual(logProb);
   });
 
+  test('outputs are written into, and are what the result holds', async () => {
+    const N = 300; // an index
+    const shared = <A>(type: new (memory: SharedArrayBuffer) => A): A => new type(new SharedArrayBuffer(4 * rows * N));
+    const filter = { temperature: 0.7, topK: 20 };
+    for (const options of [{}, filter]) {
+      const want = await sampleLogits({ logits, vocab }, { N, seed: 5, ...options });
+      const outputs = {
+        ids: shared(Int32Array),
+        logProb: shared(Float32Array),
+        processedLogProb: shared(Float32Array),
+      };
+      const got = await sampleLogits({ logits, vocab }, { N, seed: 5, outputs, ...options });
+      for (const name of ['ids', 'logProb', 'processedLogProb'] as const) {
+        expect(got[name]).toBe(outputs[name]);
+        expect(Array.from(got[name])).toEqual(Array.from(want[name]));
+      }
+    }
+    const ids = shared(Int32Array);
+    const { logProb, processedLogProb } = await sampleLogits({ logits, vocab }, { N, outputs: { ids } });
+    expect(processedLogProb).toBe(logProb);
+    for (const outputs of [
+      { ids: new Int32Array(rows * N) },
+      { ids: shared(Int32Array).subarray(1) },
+      { logProb: ids },
+      { ids, logProb: new Float32Array(ids.buffer) },
+      { tokens: ids },
+    ]) {
+      await expect(sampleLogits({ logits, vocab }, { N, outputs: outputs as object })).rejects.toThrow(/Expected/);
+    }
+  });
+
   test('inverts the distribution function at uniforms of Philox', async () => {
     const N = 200;
     const seed = 2 ** 40 + 17;

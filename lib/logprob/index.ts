@@ -1,5 +1,6 @@
 /** Log-probabilities of tokens and responses. */
 
+export { checkApart, outputArray } from './outputs.ts';
 export type {
   HiddenInput,
   LogitsArray,

@@ -1,8 +1,9 @@
 /** Arguments of the functions that score tokens, checked and turned into what the addon reads. */
 
 import { shapeError, typeError } from '../errors.ts';
-import { type Device, isShared, type JobOptions, type Ownership, privateCopy, resolveDevice } from '../native/index.ts';
+import { type Device, type JobOptions, type Ownership, privateCopy, resolveDevice } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumber, checkObject, checkOffsets, type NumberList } from '../validate.ts';
+import { checkApart, outputArray } from './outputs.ts';
 
 /** Storage of logits: Float32Array is 'f32'; a Uint16Array holds the bits of IEEE half floats or of bfloat16s. */
 export type LogitsDtype = 'f32' | 'f16' | 'bf16';
@@ -181,38 +182,6 @@ function divide(array: LogitsArray, name: string, by: number, what: string): num
 function checkInput(input: object, known: readonly string[]): void {
   checkObject(input, 'the input');
   checkKnownKeys(input, known, 'the input');
-}
-
-type OutputArray = Float32Array | Float64Array | Int32Array;
-
-/** The array that an output is written to; undefined where it is not wanted. */
-function outputArray<A extends OutputArray>(
-  wanted: boolean | A,
-  name: string,
-  type: new (length: number) => A,
-  rows: number,
-  shared: boolean,
-): A | undefined {
-  if (typeof wanted === 'boolean') return wanted ? new type(rows) : undefined;
-  if (!(wanted instanceof type)) throw typeError(`true, false or a ${type.name}`, name, wanted);
-  if (wanted.length !== rows) throw shapeError(`${rows} elements`, name, `${wanted.length}`);
-  if (shared && !isShared(wanted)) throw typeError('an array in a SharedArrayBuffer', name, wanted.buffer);
-  return wanted;
-}
-
-/** Outputs that share memory would be written over one another. */
-function checkApart(arrays: Record<string, OutputArray | undefined>): void {
-  const given = Object.entries(arrays).flatMap(([name, array]) => (array ? [{ name, array }] : []));
-  for (const [i, { name, array }] of given.entries()) {
-    for (const { array: other } of given.slice(0, i)) {
-      const apart =
-        array.byteOffset + array.byteLength <= other.byteOffset ||
-        other.byteOffset + other.byteLength <= array.byteOffset;
-      if (array.buffer === other.buffer && !apart) {
-        throw typeError('memory that no other output has', `outputs.${name}`, array);
-      }
-    }
-  }
 }
 
 /** `shared`: arrays of the caller's are written while JavaScript runs. */

@@ -14,6 +14,7 @@ export {
   type SampleFilter,
   type SampleInput,
   type SampleOptions,
+  type SampleOutputs,
   type Samples,
   sampleLogits,
 } from './sample-logits.ts';

@@ -1,5 +1,5 @@
 import { rangeError, shapeError } from '../errors.ts';
-import { checkLogits, type LogitsArray, type LogitsDtype } from '../logprob/index.ts';
+import { checkApart, checkLogits, type LogitsArray, type LogitsDtype, outputArray } from '../logprob/index.ts';
 import {
   addon,
   checkJobOptions,
@@ -49,6 +49,16 @@ export interface SampleFilter {
   readonly minP?: number;
 }
 
+/**
+ * Arrays of [rows, N], in SharedArrayBuffers, that are written into and are what the result holds: a loop then does without
+ * new memory for each batch, which costs as much as some of the draws. What a call that failed has left in them means nothing.
+ */
+export interface SampleOutputs {
+  readonly ids?: Int32Array;
+  readonly logProb?: Float32Array;
+  readonly processedLogProb?: Float32Array;
+}
+
 export interface SampleOptions extends SampleFilter, JobOptions {
   /** Tokens drawn from each row, in [1, 2^31 - 1]. Default 1. */
   readonly N?: number;
@@ -66,6 +76,8 @@ export interface SampleOptions extends SampleFilter, JobOptions {
   readonly device?: Device;
   /** What becomes of `logits` while the call runs. Default 'copy'. */
   readonly ownership?: Ownership;
+  /** Default: new arrays. */
+  readonly outputs?: SampleOutputs;
 }
 
 /** Tokens drawn, [rows, N]. */
@@ -84,7 +96,8 @@ export interface Samples {
 export const filterKeys = ['temperature', 'topK', 'topP', 'minP'];
 const optionKeys = [
   ...filterKeys,
-  ...['N', 'seed', 'sequence', 'position', 'firstSample', 'device', 'ownership', 'threads', 'signal', 'onProgress'],
+  ...['N', 'seed', 'sequence', 'position', 'firstSample', 'device', 'ownership', 'outputs', 'threads'],
+  ...['signal', 'onProgress'],
 ];
 const largest = 2 ** 32 - 1;
 const mostDraws = 2 ** 30;
@@ -109,6 +122,21 @@ function checkOptions(options: SampleOptions): void {
   checkObject(options, 'options');
   checkKnownKeys(options, optionKeys, 'options');
   checkJobOptions(options);
+}
+
+function makeOutputs(given: SampleOutputs, draws: number, filtered: boolean) {
+  checkObject(given as unknown, 'outputs');
+  checkKnownKeys(given, ['ids', 'logProb', 'processedLogProb'], 'outputs');
+  const array = <A extends Int32Array | Float32Array>(name: keyof SampleOutputs, type: new (length: number) => A) =>
+    outputArray<A>((given[name] as A | undefined) ?? true, `outputs.${name}`, type, draws, true)!;
+  const ids = array('ids', Int32Array);
+  const logProb = array('logProb', Float32Array);
+  const processed = filtered || given.processedLogProb ? array('processedLogProb', Float32Array) : undefined;
+  checkApart({ ids, logProb, processedLogProb: processed });
+  return {
+    arrays: { ids, logProb, processedLogProb: processed ?? logProb },
+    filled: { tokens: ids, logProb, ...(processed && { sampledLogProb: processed }) },
+  };
 }
 
 /** One word of the counter for each row. */
@@ -153,12 +181,9 @@ export async function sampleLogits(input: SampleInput, options: SampleOptions = 
   };
   checkOwnership(input.logits, ownership, 'logits');
   options.signal?.throwIfAborted();
-  const logProb = new Float32Array(rows * N);
-  const processed = changes(request) ? new Float32Array(rows * N) : undefined;
-  const outputs = { ids: new Int32Array(rows * N), logProb, processedLogProb: processed ?? logProb };
-  const filled = { tokens: outputs.ids, logProb, ...(processed && { sampledLogProb: processed }) };
+  const outputs = makeOutputs(options.outputs ?? {}, rows * N, changes(request));
   const logits = takeInput(input.logits, ownership, 'logits');
   const handBack = ownership === 'transfer' && { logits };
-  await returning(handBack, () => runJob(addon().sampleLogits, { ...request, logits, ...filled }, options));
-  return { ...outputs, device: request.target, ...handBack };
+  await returning(handBack, () => runJob(addon().sampleLogits, { ...request, logits, ...outputs.filled }, options));
+  return { ...outputs.arrays, device: request.target, ...handBack };
 }

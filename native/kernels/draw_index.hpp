@@ -18,7 +18,6 @@ class DrawIndexMemory {
         cell_count_(std::bit_ceil(std::clamp(samples, groups_, kMaxCells))),
         named_cells_(std::max(kNamed, kNamed * cell_count_ / samples)),
         bounds_(new double[groups_ + kMaxLanes]),
-        terms_(new Group[groups_]),
         cells_(new int32_t[cell_count_ + 2 * kCellStep]()) {}
 
   // Whether an index of so many tokens is worth its making.
@@ -32,13 +31,10 @@ class DrawIndexMemory {
     return std::abs(sum - piece) <= kPieceMargin * piece + kTotalMargin * total;
   }
 
-  // Of groups from one on.
-  float* terms(size_t group) const { return terms_[group].terms; }
-
-  // Still to be filled, but for the bounds after the last group: above every uniform.
+  // Still to be filled, but for the bounds after the last group: above every uniform. `total`: what the terms add to.
   DrawIndex start_row(double total) const {
     std::fill(bounds_.get() + groups_, bounds_.get() + groups_ + kMaxLanes, 1.0);
-    return {groups_, cell_count_, static_cast<int32_t>(named_cells_), total, bounds_.get(), terms(0), cells_.get()};
+    return {groups_, cell_count_, static_cast<int32_t>(named_cells_), total, bounds_.get(), cells_.get()};
   }
 
  private:
@@ -47,13 +43,9 @@ class DrawIndexMemory {
   static constexpr size_t kNamed = 16;  // cells and draws that a group is to have before its tokens are named
   // Part of the margins of kernels/draw_index.inl.hpp.
   static constexpr double kPieceMargin = 0x1p-20, kTotalMargin = 0x1p-43;
-  struct alignas(64) Group {
-    float terms[kGroupLogits];
-  };
 
   const size_t groups_, cell_count_, named_cells_;
   const std::unique_ptr<double[]> bounds_;
-  const std::unique_ptr<Group[]> terms_;
   const std::unique_ptr<int32_t[]> cells_;
 };
 

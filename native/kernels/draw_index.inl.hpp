@@ -26,19 +26,24 @@ inline double place_groups(const float* groups, size_t n, double begin, double e
 struct TokenEnds {
   F32 v[GroupTerms::vectors];
 
-  COVN_MEMBER_INLINE explicit TokenEnds(const float* terms) {
-    v[0] = prefix_sums(load(terms));
-    for (size_t i = 1; i < GroupTerms::vectors; i++) {
-      v[i] = add(prefix_sums(load(terms + i * F32::lanes)), set(last_lane(v[i - 1])));
-    }
+  COVN_MEMBER_INLINE explicit TokenEnds(const GroupTerms& terms) {
+    v[0] = prefix_sums(terms.v[0]);
+    for (size_t i = 1; i < GroupTerms::vectors; i++) v[i] = add(prefix_sums(terms.v[i]), set(last_lane(v[i - 1])));
   }
 };
 
+template <class T, class Formula>
+COVN_INLINE GroupTerms row_group(const RowTerms<Formula>& terms, const DrawnRow<T>& row, size_t g) {
+  return GroupTerms(row.logits + g * kGroupLogits, row.vocab - g * kGroupLogits, terms);
+}
+
 // Names the token of cells that lie within one token of a group.
-COVN_NOINLINE void name_cells(const DrawIndex& index, size_t g) {
+template <class T, class Formula>
+COVN_NOINLINE void name_cells(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
+                              size_t g) {
   const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total, begin = index.bounds[g];
   float ends[kGroupLogits];
-  const TokenEnds lanes(index.terms + g * kGroupLogits);
+  const TokenEnds lanes(row_group(terms, row, g));
   for (size_t i = 0; i < GroupTerms::vectors; i++) store(ends + i * F32::lanes, lanes.v[i]);
   double last = 0.0;  // the end of the token before, from `begin`
   for (size_t i = 0; i < kGroupLogits; i++) {
@@ -54,7 +59,8 @@ COVN_NOINLINE void name_cells(const DrawIndex& index, size_t g) {
 }
 
 // Cells are laid out from the bounds: group after group, each over what the one before left too much.
-inline void lay_cells(const DrawIndex& index) {
+template <class T, class Formula>
+COVN_INLINE void lay_cells_by(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index) {
   constexpr size_t step = 64;
   const double cells = static_cast<double>(index.cell_count);
   int32_t* const out = index.cells;
@@ -73,7 +79,7 @@ inline void lay_cells(const DrawIndex& index) {
       for (size_t c = 0; c < kCellStep; c++) from[c] = mark;
       if (first[i + 1] - first[i] > static_cast<int32_t>(kCellStep)) {
         for (int32_t* c = from + kCellStep; c < out + first[i + 1]; c++) *c = mark;
-        if (first[i + 1] - first[i] > index.named_cells) name_cells(index, start + i);
+        if (first[i + 1] - first[i] > index.named_cells) name_cells(terms, row, index, start + i);
       }
     }
   }
@@ -107,8 +113,10 @@ COVN_INLINE void bracket(const double* distances, size_t count, double total, fl
 
 // The tokens of count <= kDrawsTogether draws, `which`, whose cells name groups; gives how many are not proved, and in
 // `open`, which may be the same, which.
-COVN_INLINE size_t prove_tokens(const DrawIndex& index, const double* uniforms, const uint32_t* which, size_t count,
-                                int32_t* tokens, uint32_t* open) {
+template <class T, class Formula>
+COVN_INLINE size_t prove_tokens(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
+                                const double* uniforms, const uint32_t* which, size_t count, int32_t* tokens,
+                                uint32_t* open) {
   size_t groups[kDrawsTogether];
   double distances[kDrawsTogether + kMaxLanes];
   float low[kDrawsTogether + kMaxLanes], high[kDrawsTogether + kMaxLanes];
@@ -117,12 +125,13 @@ COVN_INLINE size_t prove_tokens(const DrawIndex& index, const double* uniforms, 
     const size_t g = find_group(index.bounds, static_cast<size_t>(~tokens[k]), uniforms[k]);
     groups[i] = g;
     distances[i] = uniforms[k] - index.bounds[g];
+    prefetch_line(row.logits + g * kGroupLogits);
   }
   for (size_t i = count; i < count + F32::lanes; i++) distances[i] = 0.0;
   bracket(distances, count, index.total, low, high);
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
-    const TokenEnds ends(index.terms + groups[i] * kGroupLogits);
+    const TokenEnds ends(row_group(terms, row, groups[i]));
     int64_t before = 0, after = 0;
     for (const F32& end : ends.v) {
       before += count_greater(set(low[i]), end);
@@ -138,21 +147,43 @@ COVN_INLINE size_t prove_tokens(const DrawIndex& index, const double* uniforms, 
   return left;
 }
 
-// Proposes tokens [count] for uniforms, and gives how many are not proved; `open` [count]: which.
-inline size_t propose_tokens(const DrawIndex& index, const double* uniforms, size_t count, int32_t* tokens,
-                             uint32_t* open) {
+template <class T, class Formula>
+COVN_INLINE size_t propose_tokens_by(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
+                                     const double* uniforms, size_t count, int32_t* tokens, uint32_t* open) {
   const double cells = static_cast<double>(index.cell_count);
-  size_t mixed = 0;
-  for (size_t k = 0; k < count; k++) {
-    const int32_t token = index.cells[static_cast<int32_t>(uniforms[k] * cells)];
-    tokens[k] = token;
+  size_t mixed = 0, k = 0;
+  for (; k + kLookups <= count; k += kLookups) {
+    mixed += look_up(index.cells, uniforms + k, cells, static_cast<uint32_t>(k), tokens + k, open + mixed);
+  }
+  for (; k < count; k++) {
+    tokens[k] = index.cells[static_cast<int32_t>(uniforms[k] * cells)];
     open[mixed] = static_cast<uint32_t>(k);
-    mixed += token < 0;
+    mixed += tokens[k] < 0;
   }
   size_t left = 0;
   for (size_t start = 0; start < mixed; start += kDrawsTogether) {
     const size_t size = mixed - start < kDrawsTogether ? mixed - start : kDrawsTogether;
-    left += prove_tokens(index, uniforms, open + start, size, tokens, open + left);
+    left += prove_tokens(terms, row, index, uniforms, open + start, size, tokens, open + left);
   }
   return left;
+}
+
+template <class T>
+void lay_cells(const DrawnRow<T>& row, const DrawIndex& index) {
+#if COVN_TARGET_UNIT_TERMS
+  if (row.rule.unit) return lay_cells_by(unit_row_terms(row.rule), row, index);
+#endif
+  const Terms terms = load_terms(*row.rule.parameters);
+  lay_cells_by(general_terms(row.rule, terms), row, index);
+}
+
+// Proposes tokens [count] for uniforms, and gives how many are not proved; `open` [count]: which.
+template <class T>
+size_t propose_tokens(const DrawnRow<T>& row, const DrawIndex& index, const double* uniforms, size_t count,
+                      int32_t* tokens, uint32_t* open) {
+#if COVN_TARGET_UNIT_TERMS
+  if (row.rule.unit) return propose_tokens_by(unit_row_terms(row.rule), row, index, uniforms, count, tokens, open);
+#endif
+  const Terms terms = load_terms(*row.rule.parameters);
+  return propose_tokens_by(general_terms(row.rule, terms), row, index, uniforms, count, tokens, open);
 }

@@ -92,6 +92,7 @@ inline bool is_small(float max, const RowParameters& p) {
 // between these octaves; others never are there.
 constexpr float kMinUnitMax = -55.0f, kMaxUnitMax = 70.0f;
 constexpr int32_t kBelowUnitPlaces = -123, kAboveUnitPlaces = 104;
+constexpr double kSquareScale = 1.9927590432964382;  // by how much such terms are too large
 
 // The sum makes the conversion a floor.
 inline int32_t octave_of(float max, const RowParameters& p) {

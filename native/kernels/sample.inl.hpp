@@ -1,40 +1,83 @@
 // Drawing tokens from logits by inverting the distribution function. After kernels/exponential.inl.hpp.
 
-// The terms of 16 logits, of which the first n are there.
+// The terms of a row's logits by a formula, those below `least` being 0.
+template <class Formula>
+struct RowTerms {
+  Formula formula;
+  F32 least;
+
+  COVN_MEMBER_INLINE F32 operator()(F32 x) const {
+    return keep_at_least(product(formula.term(formula.distance(x))), x, least);
+  }
+};
+
+COVN_INLINE RowTerms<GeneralFormula<true>> general_terms(const TermRule& rule, const Terms& terms) {
+  return {{rule.place, terms, *rule.parameters}, set(rule.least)};
+}
+#if COVN_TARGET_UNIT_TERMS
+COVN_INLINE RowTerms<UnitFormula<true>> unit_row_terms(const TermRule& rule) {
+  const UnitFormula<true> formula(unit_terms(rule.place.octave, *rule.parameters),
+                                  set(floor_of(rule.place, *rule.parameters)));
+  return {formula, set(rule.least)};
+}
+#endif
+
+// The terms of 16 logits.
 struct GroupTerms {
   static constexpr size_t vectors = kGroupLogits / F32::lanes;
   F32 v[vectors];
 
-  template <class T>
-  COVN_MEMBER_INLINE GroupTerms(const T* x, size_t n, F32 least, const Terms& terms, const Window& window) {
+  template <class T, class Formula>
+  COVN_MEMBER_INLINE GroupTerms(const T* x, const RowTerms<Formula>& terms) {
+    for (size_t k = 0; k < vectors; k++) v[k] = terms(load(x + k * F32::lanes));
+  }
+  // Of which the first n are there.
+  template <class T, class Formula>
+  COVN_MEMBER_INLINE GroupTerms(const T* x, size_t n, const RowTerms<Formula>& terms) {
     for (size_t k = 0; k < vectors; k++) {
       const size_t at = k * F32::lanes;
-      const F32 logits = at < n ? load_padded(x + at, n - at) : set(-COVN_INFINITY);
-      v[k] = keep_at_least(product(term_of(distance_of(logits, window), terms, window)), logits, least);
+      v[k] = terms(at < n ? load_padded(x + at, n - at) : set(-COVN_INFINITY));
     }
   }
   COVN_MEMBER_INLINE void store_to(float* terms) const {
     for (size_t k = 0; k < vectors; k++) store(terms + k * F32::lanes, v[k]);
   }
+  // Lanes whose sum is the group's.
+  COVN_MEMBER_INLINE F32 folded() const {
+    F32 sum = v[0];
+    for (size_t k = 1; k < vectors; k++) sum = add(sum, v[k]);
+    return sum;
+  }
 };
 
-// sums [count], for the groups of n logits; up to F32::lanes - 1 more are written as 0. Keep: the terms too.
-template <class T, bool Keep>
-void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums, float* kept) {
-  const Terms terms = load_terms(*rule.parameters);
-  const Window window = window_at(rule.place, *rule.parameters);
-  const F32 least = set(rule.least);
-  for (size_t i = 0; i < n; i += kGroupLogits * F32::lanes) {
+template <class T, class Formula>
+COVN_INLINE void sum_groups_by(const RowTerms<Formula>& terms, const T* x, size_t n, float* sums) {
+  constexpr size_t block = kGroupLogits * F32::lanes;
+  for (size_t i = 0; i < n; i += block) {
     F32 v[F32::lanes];
-    for (size_t g = 0; g < F32::lanes; g++) {
-      const size_t at = i + g * kGroupLogits;
-      const GroupTerms group(x + (at < n ? at : 0), at < n ? n - at : 0, least, terms, window);
-      v[g] = group.v[0];
-      for (size_t k = 1; k < GroupTerms::vectors; k++) v[g] = add(v[g], group.v[k]);
-      if (Keep && at < n) group.store_to(kept + at);
+    if (i + block <= n) {
+#pragma GCC unroll 16
+      for (size_t g = 0; g < F32::lanes; g++) {
+        v[g] = GroupTerms(x + i + g * kGroupLogits, terms).folded();
+      }
+    } else {
+      for (size_t g = 0; g < F32::lanes; g++) {
+        const size_t at = i + g * kGroupLogits;
+        v[g] = GroupTerms(x + (at < n ? at : 0), at < n ? n - at : 0, terms).folded();
+      }
     }
     store(sums + i / kGroupLogits, row_sums(v));
   }
+}
+
+// sums [count], for the groups of n logits; up to F32::lanes - 1 more are written as 0.
+template <class T>
+void sum_groups(const T* x, size_t n, const TermRule& rule, float* sums) {
+#if COVN_TARGET_UNIT_TERMS
+  if (rule.unit) return sum_groups_by(unit_row_terms(rule), x, n, sums);
+#endif
+  const Terms terms = load_terms(*rule.parameters);
+  sum_groups_by(general_terms(rule, terms), x, n, sums);
 }
 
 // Which of n items a place falls into, by the sums before each and after the last.
@@ -123,24 +166,31 @@ COVN_INLINE size_t find_term(const GroupTerms& group, double share) {
   return at < kGroupLogits ? at : last_term(group);
 }
 
-// The tokens [count] of draws that fall into pieces [.] of a row of `vocab` logits.
-template <class T>
-void draw_tokens(const T* row, size_t vocab, const TermRule& rule, const PieceSums* pieces, const PieceDraw* draws,
-                 size_t count, int32_t* tokens) {
-  const Terms terms = load_terms(*rule.parameters);
-  const Window window = window_at(rule.place, *rule.parameters);
-  const F32 least = set(rule.least);
+template <class T, class Formula>
+COVN_INLINE void draw_tokens_by(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const PieceSums* pieces,
+                                const PieceDraw* draws, size_t count, int32_t* tokens) {
   for (size_t start = 0; start < count; start += kDrawsTogether) {
     const size_t size = count - start < kDrawsTogether ? count - start : kDrawsTogether;
     uint32_t groups[kDrawsTogether];
     double rests[kDrawsTogether];
-    find_groups(row, pieces, draws + start, size, groups, rests);
+    find_groups(row.logits, pieces, draws + start, size, groups, rests);
     for (size_t k = 0; k < size; k++) {
       const size_t first = draws[start + k].piece * kPieceLogits + groups[k] * kGroupLogits;
-      const GroupTerms group(row + first, vocab - first, least, terms, window);
+      const GroupTerms group(row.logits + first, row.vocab - first, terms);
       tokens[start + k] = static_cast<int32_t>(first + find_term(group, rests[k]));
     }
   }
+}
+
+// The tokens [count] of draws that fall into pieces [.] of a row.
+template <class T>
+void draw_tokens(const DrawnRow<T>& row, const PieceSums* pieces, const PieceDraw* draws, size_t count,
+                 int32_t* tokens) {
+#if COVN_TARGET_UNIT_TERMS
+  if (row.rule.unit) return draw_tokens_by(unit_row_terms(row.rule), row, pieces, draws, count, tokens);
+#endif
+  const Terms terms = load_terms(*row.rule.parameters);
+  draw_tokens_by(general_terms(row.rule, terms), row, pieces, draws, count, tokens);
 }
 
 // The log-probs [count] of a row's tokens.

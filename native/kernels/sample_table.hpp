@@ -34,11 +34,21 @@ struct PieceSums {
   void set_prefixes(size_t count);
 };
 
-// How terms are formed: at the row's place, those of logits below `least` (finite) being 0.
+// How terms are formed: at the row's place, those of logits below `least` (finite) being 0; of unit rows as
+// kernels/unit_terms.inl.hpp says, times a constant that goes out where they are compared.
 struct TermRule {
   Place place;
+  bool unit;
   float least;
   const RowParameters* parameters;
+};
+
+// A row that is drawn from.
+template <class T>
+struct DrawnRow {
+  const T* logits;
+  size_t vocab;
+  TermRule rule;
 };
 
 // A token's log-prob from its logit x: (x - max)/T - log_sum.
@@ -53,9 +63,8 @@ struct LogProbRule {
 struct DrawIndex {
   size_t groups, cell_count;
   int32_t named_cells;  // a group of more is searched for tokens that have whole ones
-  double total;         // the row's sum, which uniforms are parts of
+  double total;         // of the row's terms, which uniforms are parts of
   double* bounds;       // [groups + kMaxLanes]: where each group begins, then 1
-  const float* terms;   // [groups, kGroupLogits]
   int32_t* cells;  // [cell_count + 2 kCellStep]: the token that has all of a cell, or ~g, for a group g that begins
                    // no later than it does
 };

@@ -85,18 +85,22 @@ using SumReplicates = void (*)(const double* values, size_t n, const ReplicateWe
 using FindPieces = void (*)(const PiecePrefix& prefix, const double* uniforms, size_t count, PieceDraw* draws);
 // Where the groups of a piece begin, that has the uniforms begin .. begin + extent; gives their sum.
 using PlaceGroups = double (*)(const float* groups, size_t n, double begin, double extent, double* bounds);
-using LayCells = void (*)(const DrawIndex& index);
-// Tokens [count] for uniforms; gives how many of them are not proved, and in `open` which.
-using ProposeTokens = size_t (*)(const DrawIndex& index, const double* uniforms, size_t count, int32_t* tokens,
-                                 uint32_t* open);
+// kernels/read_groups.inl.hpp
+using ReadGroups = bool (*)(const float* x, size_t n, const TermRule& rule, RowState& state, float* groups);
 using DrawUniforms = void (*)(const UniformStream& stream, uint32_t first, size_t n, double* uniforms);
-// Logits of one storage type: the sums of n <= kPieceLogits logits' terms, group by group (memory for a multiple of 16
-// groups), [1] with the terms kept; the tokens that draws choose in a row; log-probs.
+// Logits of one storage type.
 template <class T>
 struct SampleKernels {
-  void (*sum_groups[2])(const T* x, size_t n, const TermRule& rule, float* sums, float* kept);
-  void (*draw_tokens)(const T* row, size_t vocab, const TermRule& rule, const PieceSums* pieces, const PieceDraw* draws,
-                      size_t count, int32_t* tokens);
+  // The sums of n <= kPieceLogits logits' terms, group by group; memory for a multiple of 16 groups.
+  void (*sum_groups)(const T* x, size_t n, const TermRule& rule, float* sums);
+  // The tokens that draws choose.
+  void (*draw_tokens)(const DrawnRow<T>& row, const PieceSums* pieces, const PieceDraw* draws, size_t count,
+                      int32_t* tokens);
+  // The cells of an index whose bounds are there.
+  void (*lay_cells)(const DrawnRow<T>& row, const DrawIndex& index);
+  // Tokens [count] for uniforms; gives how many of them are not proved, and in `open` which.
+  size_t (*propose_tokens)(const DrawnRow<T>& row, const DrawIndex& index, const double* uniforms, size_t count,
+                           int32_t* tokens, uint32_t* open);
   void (*write_log_probs)(const T* row, const int32_t* tokens, size_t count, const LogProbRule& rule, float* log_probs);
 };
 
@@ -125,8 +129,7 @@ struct KernelTable {
   DrawUniforms draw_uniforms;
   FindPieces find_pieces;
   PlaceGroups place_groups;
-  LayCells lay_cells;
-  ProposeTokens propose_tokens;
+  ReadGroups read_groups;
   SampleKernels<float> sample_f32;
   SampleKernels<Float16> sample_f16;
   SampleKernels<BFloat16> sample_bf16;

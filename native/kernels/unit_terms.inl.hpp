@@ -10,7 +10,6 @@
 // needs neither a chain of coefficients nor an addition for the 1: largest relative error 1.5e-7, mean 0.
 constexpr float kSquareShift = 46.0f;
 constexpr float kSquareConstant = 0.9999478f;
-constexpr double kSquareScale = 1.9927590432964382;
 
 // The power is multiplied on by an instruction that takes its exponent's floor: what lies too low becomes 0 and what
 // lies too high infinite, in place of a number that wrapped around.

@@ -197,6 +197,8 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/draw_index.inl.hpp"
 
+#include "kernels/read_groups.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -52,6 +52,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/draw_index.inl.hpp"
 
+#include "kernels/read_groups.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

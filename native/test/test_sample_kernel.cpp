@@ -16,23 +16,31 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// What one reading gives of up to kPieceLogits logits, or of a longer row.
+template <class T>
+RowState read(const KernelTable& table, const std::vector<T>& x, const RowParameters& parameters) {
+  RowBatch batch;
+  const T* const row = x.data();
+  table.rows<T>().accumulate[0][0](&row, 1, x.size(), nullptr, parameters, batch);
+  return batch.state(0);
+}
+
 // A row made ready for drawing, as the job does it.
 template <class T>
 class Row {
  public:
   Row(const KernelTable& table, const std::vector<T>& x, double temperature, float least)
       : table_(table),
-        x_(x),
         parameters_(table.parameters(temperature, x.size())),
         pieces_((x.size() + kPieceLogits - 1) / kPieceLogits),
         prefix_(1 + pieces_.size() + kMaxLanes, std::numeric_limits<double>::infinity()) {
-    float max = -kInfinity;
-    for (T logit : x) max = std::max(max, to_float(logit));
-    rule_ = {place_of(max, parameters_), least, &parameters_};
+    const RowState state = read(table, x, parameters_);
+    const bool unit = state.unit_max && least == std::numeric_limits<float>::lowest();
+    row_ = {x.data(), x.size(), {place_of(state.max, parameters_), unit, least, &parameters_}};
     prefix_[0] = 0.0;
     for (size_t p = 0; p < pieces_.size(); p++) {
       const size_t size = std::min(kPieceLogits, x.size() - p * kPieceLogits);
-      table.samples(T{}).sum_groups[0](x.data() + p * kPieceLogits, size, rule_, pieces_[p].groups, nullptr);
+      table.samples(T{}).sum_groups(x.data() + p * kPieceLogits, size, row_.rule, pieces_[p].groups);
       pieces_[p].set_prefixes((size + kGroupLogits - 1) / kGroupLogits);
       pieces_[p].share = 1.0;
       prefix_[p + 1] = total_ += pieces_[p].total;
@@ -44,7 +52,7 @@ class Row {
     PieceDraw draw;
     int32_t token = -7;
     table_.find_pieces({prefix_.data(), pieces_.size(), total_}, &uniform, 1, &draw);
-    table_.samples(T{}).draw_tokens(x_.data(), x_.size(), rule_, pieces_.data(), &draw, 1, &token);
+    table_.samples(T{}).draw_tokens(row_, pieces_.data(), &draw, 1, &token);
     return static_cast<size_t>(token);
   }
 
@@ -63,16 +71,14 @@ class Row {
     size_t proved, wrong;
   };
   Proofs prove(const std::vector<double>& uniforms, size_t samples) {
-    DrawIndexMemory memory(x_.size(), samples);
+    DrawIndexMemory memory(row_.vocab, samples);
     const DrawIndex index = memory.start_row(total_);
     double begin = 0.0;
     for (size_t p = 0; p < pieces_.size(); p++) {
-      const size_t size = std::min(kPieceLogits, x_.size() - p * kPieceLogits);
+      const size_t size = std::min(kPieceLogits, row_.vocab - p * kPieceLogits);
       const size_t groups = (size + kGroupLogits - 1) / kGroupLogits;
       const double end = std::min(prefix_[p + 1], total_) / total_;
       double* const bounds = index.bounds + p * kPieceGroups;
-      table_.samples(T{}).sum_groups[1](x_.data() + p * kPieceLogits, size, rule_, pieces_[p].groups,
-                                        memory.terms(p * kPieceGroups));
       if (end > begin) {
         table_.place_groups(pieces_[p].groups, groups, begin, end - begin, bounds);
       } else {
@@ -80,10 +86,11 @@ class Row {
       }
       begin = end;
     }
-    table_.lay_cells(index);
+    const auto& kernels = table_.samples(T{});
+    kernels.lay_cells(row_, index);
     std::vector<int32_t> tokens(uniforms.size());
     std::vector<uint32_t> open(uniforms.size());
-    open.resize(table_.propose_tokens(index, uniforms.data(), uniforms.size(), tokens.data(), open.data()));
+    open.resize(kernels.propose_tokens(row_, index, uniforms.data(), uniforms.size(), tokens.data(), open.data()));
     for (uint32_t k : open) tokens[k] = -1;
     Proofs proofs{uniforms.size() - open.size(), 0};
     for (size_t k = 0; k < uniforms.size(); k++) {
@@ -111,17 +118,17 @@ class Row {
 
   // The sum of group g, in units of the largest logit's term.
   double group(size_t g, float max) const {
-    const double origin = static_cast<double>(rule_.place.origin);
-    const double unit = (static_cast<double>(max) - origin) / parameters_.temperature - rule_.place.octave * kLn2;
-    const size_t per_piece = kPieceGroups;
-    return static_cast<double>(pieces_[g / per_piece].groups[g % per_piece]) * std::exp(-unit);
+    const Place place = row_.rule.place;
+    const double above =
+        (static_cast<double>(max) - static_cast<double>(place.origin)) / parameters_.temperature - place.octave * kLn2;
+    const double scale = row_.rule.unit ? kSquareScale : 1.0;
+    return static_cast<double>(pieces_[g / kPieceGroups].groups[g % kPieceGroups]) / scale * std::exp(-above);
   }
 
  private:
   const KernelTable& table_;
-  const std::vector<T>& x_;
   const RowParameters parameters_;
-  TermRule rule_{};
+  DrawnRow<T> row_{};
   std::vector<PieceSums> pieces_;
   std::vector<double> prefix_;
   double total_ = 0.0;
@@ -207,6 +214,46 @@ COVN_TEST(groups_and_shares_are_exact_to_5e_7) {
   check_type<float>();
   check_type<Float16>();
   check_type<BFloat16>();
+}
+
+// One reading gives the sums of two, to the bit, wherever its terms are placed; or nothing.
+COVN_TEST(a_reading_with_groups_gives_what_two_readings_do) {
+  Random random(55);
+  size_t suited = 0, units = 0;
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {100, 129, 255, 256, 257, 300, 400, 512, 1000, 5000, 8191, 8192}) {
+      for (double mean : {-200.0, -50.0, 0.0, 65.0, 100.0}) {
+        std::vector<float> x = normal_row<float>(vocab, 3.0, mean, random);
+        for (size_t i = 0; i < x.size() && random.bits() % 2 == 0; i += 5) x[i] = -kInfinity;
+        const RowParameters parameters = table->parameters(1.0, vocab);
+        const RowState want = read(*table, x, parameters);
+        const TermRule rule{place_of(want.max, parameters), want.unit_max, std::numeric_limits<float>::lowest(),
+                            &parameters};
+        std::vector<float> sums(kPieceGroups), groups(kPieceGroups);
+        table->samples(float{}).sum_groups(x.data(), vocab, rule, sums.data());
+        for (int away : {0, 20, -20, 100}) {
+          TermRule tried = rule;
+          tried.place.octave += away;
+          RowState got;
+          if (!table->read_groups(x.data(), vocab, tried, got, groups.data())) continue;
+          suited++;
+          CHECK(got.max == want.max && got.unit_max == want.unit_max && got.greater == 0);
+          got.move(want.place, want.max, parameters);
+          CHECK(got.sums.sum == want.sums.sum && got.sums.unit == want.sums.unit);
+          for (size_t g = 0; g < (vocab + kGroupLogits - 1) / kGroupLogits; g++) {
+            CHECK(std::ldexp(groups[g], away) == sums[g]);
+          }
+        }
+        units += want.unit_max && vocab >= 256;
+        for (float bad : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+          x[vocab / 2] = bad;
+          RowState got;
+          CHECK(!table->read_groups(x.data(), vocab, rule, got, groups.data()));
+        }
+      }
+    }
+  }
+  CHECK(suited >= 3 * units && suited <= 4 * units);
 }
 
 COVN_TEST(rows_anywhere_have_the_same_shares) {

@@ -291,6 +291,19 @@ COVN_INLINE U64 gather(const uint64_t* p, U64 index) { return {_mm512_i64gather_
 COVN_INLINE U64 gather(const uint32_t* p, U64 index) {
   return {_mm512_cvtepu32_epi64(_mm512_i64gather_epi32(index.v, p, 4))};
 }
+#define COVN_TARGET_LOOKUPS 1
+constexpr size_t kLookups = 8;
+COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, uint32_t k, int32_t* items,
+                           uint32_t* negative) {
+  const __m256i at = _mm512_cvttpd_epi32(_mm512_mul_pd(_mm512_loadu_pd(x), _mm512_set1_pd(scale)));
+  const __m256i found = _mm256_i32gather_epi32(table, at, 4);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(items), found);
+  const __mmask8 below = _mm256_movepi32_mask(found);
+  const __m256i numbers =
+      _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(k)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(negative), _mm256_maskz_compress_epi32(below, numbers));
+  return static_cast<size_t>(_mm_popcnt_u32(below));
+}
 COVN_INLINE F64 gather64(const double* p, U64 index) { return {_mm512_i64gather_pd(index.v, p, 8)}; }
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
   return {_mm512_mask_add_epi64(n.v, _mm512_cmp_pd_mask(x.v, bound.v, _CMP_GE_OQ), n.v, _mm512_set1_epi64(1))};

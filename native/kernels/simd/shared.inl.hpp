@@ -55,6 +55,18 @@ COVN_INLINE double last_lane(F64 a) {
 }
 #endif
 
+#if !defined(COVN_TARGET_LOOKUPS)
+constexpr size_t kLookups = 1;
+// items[i] = table[floor(x[i] scale)] for kLookups x from the k-th on; gives how many of them are below 0, and in
+// `negative`, which has room for kLookups, which.
+COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, uint32_t k, int32_t* items,
+                           uint32_t* negative) {
+  *items = table[static_cast<int32_t>(*x * scale)];
+  *negative = k;
+  return *items < 0;
+}
+#endif
+
 COVN_INLINE uint64_t sum(U64 a) {
   uint64_t lane[U64::lanes];
   store(lane, a);

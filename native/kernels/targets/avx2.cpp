@@ -38,6 +38,8 @@ namespace covn::avx2 {
 
 #include "kernels/draw_index.inl.hpp"
 
+#include "kernels/read_groups.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

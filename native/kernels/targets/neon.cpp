@@ -32,6 +32,8 @@ namespace covn::neon {
 
 #include "kernels/draw_index.inl.hpp"
 
+#include "kernels/read_groups.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

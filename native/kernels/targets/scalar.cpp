@@ -29,6 +29,8 @@ namespace covn::scalar {
 
 #include "kernels/draw_index.inl.hpp"
 
+#include "kernels/read_groups.inl.hpp"
+
 #include "kernels/rollout.inl.hpp"
 
 #include "kernels/machine.inl.hpp"

@@ -1,0 +1,110 @@
+// Rows of logits read piece by piece, with what each piece adds kept beside the row's own sums.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/sample_table.hpp"
+#include "kernels/table.hpp"
+
+namespace covn {
+
+// [rows, pieces] and [rows].
+struct RowReading {
+  std::vector<RowState> pieces, rows;
+};
+
+template <class T>
+class RowPieces {
+ public:
+  RowPieces(const T* logits, size_t vocab, const KernelTable& table)
+      : logits_(logits), vocab_(vocab), kernels_(table.rows<T>()), pieces_((vocab + kPieceLogits - 1) / kPieceLogits) {}
+
+  const T* row(size_t index) const { return logits_ + index * vocab_; }
+  size_t pieces() const { return pieces_; }
+  size_t piece_size(size_t piece) const { return std::min(kPieceLogits, vocab_ - piece * kPieceLogits); }
+  size_t piece_groups(size_t piece) const { return (piece_size(piece) + kGroupLogits - 1) / kGroupLogits; }
+
+  // As make_score_job reads them, so that what is merged is the same to the bit.
+  void read(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
+    reading.pieces.assign(count * pieces_, RowState());
+    reading.rows.assign(count, RowState());
+    if (count > 1) {
+      read_together(first, count, parameters, reading.pieces.data());
+    } else {
+      read_alone(first, parameters, reading.pieces.data());
+    }
+    for (size_t i = 0; i < count; i++) merge(reading.pieces.data() + i * pieces_, parameters, reading.rows[i]);
+  }
+
+  // The same of one row whose pieces have been read.
+  void merge_one(const RowParameters& parameters, RowReading& reading) const {
+    reading.rows.assign(1, RowState());
+    merge(reading.pieces.data(), parameters, reading.rows[0]);
+  }
+
+  // log sum_j exp((x_j - max)/T), as the scores have it.
+  double log_sum(const RowState& state, const RowParameters& parameters) const {
+    RowBatch batch;
+    RowResults results;
+    batch.set(0, state, parameters);
+    batch.target[0] = state.max;
+    kernels_.finish[0](batch, 1, parameters, results);
+    return results.log_sum[0];
+  }
+
+ private:
+  void read_together(size_t first, size_t count, const RowParameters& parameters, RowState* pieces) const {
+    RowBatch batch;
+    const T* parts[kBatchRows];
+    for (size_t piece = 0; piece < pieces_; piece++) {
+      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + piece * kPieceLogits;
+      kernels_.accumulate[0][0](parts, count, piece_size(piece), nullptr, parameters, batch);
+      for (size_t i = 0; i < count; i++) pieces[i * pieces_ + piece] = batch.state(i);
+    }
+  }
+
+  // Several whole pieces at a time.
+  void read_alone(size_t index, const RowParameters& parameters, RowState* pieces) const {
+    RowBatch batch;
+    const T* parts[kBatchRows];
+    const size_t whole = vocab_ / kPieceLogits;
+    for (size_t piece = 0; piece < pieces_;) {
+      const size_t run = piece < whole ? std::min(kBatchRows, whole - piece) : 1;
+      for (size_t i = 0; i < run; i++) parts[i] = row(index) + (piece + i) * kPieceLogits;
+      kernels_.accumulate[0][0](parts, run, piece_size(piece), nullptr, parameters, batch);
+      for (size_t i = 0; i < run; i++) pieces[piece++] = batch.state(i);
+    }
+  }
+
+  // In the segments that rows longer than kMaxWholeRow are scored in.
+  void merge(const RowState* pieces, const RowParameters& parameters, RowState& row) const {
+    constexpr size_t kSegmentPieces = kSegment / kPieceLogits;
+    const size_t step = vocab_ > kMaxWholeRow ? kSegmentPieces : pieces_;
+    for (size_t first = 0; first < pieces_; first += step) {
+      RowState segment;
+      for (size_t p = first; p < std::min(pieces_, first + step); p++) add_piece(pieces[p], parameters, segment);
+      if (step == pieces_) {
+        row = segment;
+      } else {
+        add_piece(segment, parameters, row);
+      }
+    }
+  }
+
+  static void add_piece(const RowState& piece, const RowParameters& parameters, RowState& row) {
+    // NaN stays; adding it to a row by places would lose it.
+    if (piece.sums.sum != piece.sums.sum || row.sums.sum != row.sums.sum) {
+      row.sums.sum = std::numeric_limits<double>::quiet_NaN();
+    } else {
+      row.add(piece, parameters);
+    }
+  }
+
+  const T* const logits_;
+  const size_t vocab_;
+  const RowKernels<T>& kernels_;
+  const size_t pieces_;
+};
+
+}  // namespace covn
