@@ -68,7 +68,7 @@ class SamplingJob final : public TabularSampleJob {
         log_probs_(request_.responses),
         lengths_(request_.responses),
         ended_(request_.responses),
-        steps_((request_.responses + kRolloutLanes - 1) / kRolloutLanes) {}
+        tokens_((request_.responses + kRolloutLanes - 1) / kRolloutLanes) {}
 
   size_t chunk_count() const override { return (request_.responses + kChunkResponses - 1) / kChunkResponses; }
   const std::vector<double>& log_probs() const override { return log_probs_; }
@@ -94,34 +94,37 @@ class SamplingJob final : public TabularSampleJob {
         lengths_[r + i] = static_cast<uint32_t>(lanes.length[i]);
         ended_[r + i] = rollouts_.ended(lanes, i);
       }
-      steps_[r / kRolloutLanes] = used_part(steps, lanes, count);
+      tokens_[r / kRolloutLanes] = in_order(steps, &lengths_[r], count);
     }
   }
 
   Status merge() override {
-    const size_t total = std::accumulate(lengths_.begin(), lengths_.end(), size_t{0});
-    all_ = std::make_unique_for_overwrite<int32_t[]>(total);
-    advise_huge_pages(all_.get(), total * sizeof(int32_t));
+    all_ = std::make_unique_for_overwrite<int32_t[]>(total(lengths_.data(), lengths_.size()));
+    advise_huge_pages(all_.get(), total(lengths_.data(), lengths_.size()) * sizeof(int32_t));
     int32_t* to = all_.get();
-    for (size_t group = 0; group < steps_.size() && !cancelled(); group++) {
+    for (size_t group = 0; group < tokens_.size() && !cancelled(); group++) {
       const size_t first = group * kRolloutLanes, count = std::min(kRolloutLanes, request_.responses - first);
-      for (size_t lane = 0; lane < count; lane += kTile) {
-        to = put_lanes(steps_[group].get() + lane, &lengths_[first + lane], std::min(kTile, count - lane), to);
-      }
-      steps_[group].reset();
+      to = std::copy_n(tokens_[group].get(), total(&lengths_[first], count), to);
+      tokens_[group].reset();
     }
     return {};
   }
 
  private:
-  // Tokens of kRolloutLanes responses, [steps, lanes], as far as the longest goes.
-  using Steps = std::unique_ptr<int32_t[]>;
+  using Tokens = std::unique_ptr<int32_t[]>;
 
-  static Steps used_part(const std::vector<int32_t>& steps, const RolloutLanes& lanes, size_t count) {
-    const size_t used = *std::max_element(lanes.length, lanes.length + count) * kRolloutLanes;
-    Steps part = std::make_unique_for_overwrite<int32_t[]>(used);
-    std::copy_n(steps.data(), used, part.get());
-    return part;
+  static size_t total(const uint32_t* lengths, size_t count) {
+    return std::accumulate(lengths, lengths + count, size_t{0});
+  }
+
+  // Tokens of `count` <= kRolloutLanes responses one after another, from [steps, lanes], which a cache still has.
+  static Tokens in_order(const std::vector<int32_t>& steps, const uint32_t* lengths, size_t count) {
+    Tokens tokens = std::make_unique_for_overwrite<int32_t[]>(total(lengths, count));
+    int32_t* to = tokens.get();
+    for (size_t lane = 0; lane < count; lane += kTile) {
+      to = put_lanes(steps.data() + lane, lengths + lane, std::min(kTile, count - lane), to);
+    }
+    return tokens;
   }
 
   // Lanes and steps that are turned round together: four times as fast as token by token.
@@ -161,7 +164,7 @@ class SamplingJob final : public TabularSampleJob {
   std::vector<double> log_probs_;
   std::vector<uint32_t> lengths_;
   std::vector<uint8_t> ended_;
-  std::vector<Steps> steps_;  // of each kRolloutLanes responses
+  std::vector<Tokens> tokens_;  // of each kRolloutLanes responses
   std::unique_ptr<int32_t[]> all_;
 };
 
