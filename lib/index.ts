@@ -46,6 +46,17 @@ export {
   graphTask,
 } from './graph/index.ts';
 export {
+  type ExactOptions,
+  exactKl,
+  exactLogRatios,
+  type Gradient,
+  inherentVariance,
+  type LinearInput,
+  LinearModel,
+  type LogRatios,
+  type MachineModel,
+} from './learn/index.ts';
+export {
   type HiddenInput,
   type LogitsArray,
   type LogitsDtype,
@@ -67,6 +78,7 @@ export {
 } from './logprob/index.ts';
 export { type MachineLimits, type MachineOptions, machineLimits } from './machine/index.ts';
 export {
+  type MachineInput,
   type ModelOptions,
   type Responses,
   type SampledResponses,

@@ -18,7 +18,9 @@ const listed = [...variables.covn_core_sources!, ...variables.covn_binding_sourc
 
 describe('the two builds', () => {
   test('sources.json lists every source of the addon, and each is there', () => {
-    const present = ['core', 'kernels', 'model', 'binding'].flatMap((folder) => files(`native/${folder}`, /\.cpp$/));
+    const present = ['core', 'kernels', 'model', 'learn', 'binding'].flatMap((folder) =>
+      files(`native/${folder}`, /\.cpp$/),
+    );
     expect([...listed].sort()).toEqual(present.sort());
   });
 
@@ -26,7 +28,7 @@ describe('the two builds', () => {
     const gyp = read('binding.gyp');
     const cmake = read('CMakeLists.txt');
     for (const build of [gyp, cmake]) {
-      expect(build).not.toMatch(/native\/(core|kernels|model|binding)\/\w/);
+      expect(build).not.toMatch(/native\/(core|kernels|model|learn|binding)\/\w/);
       expect(build).not.toMatch(/NAPI_VERSION=|CMAKE_CXX_STANDARD|CXX_STANDARD|ffast-math|ffp-contract|-march/);
       for (const list of [
         'covn_core_sources',
@@ -76,7 +78,7 @@ describe('imports go one way', () => {
       ['estimate', 'native'],
       ['logprob', 'coverage', 'machine'],
       ['sample', 'model'],
-      ['best-of-n', 'tournament'],
+      ['best-of-n', 'tournament', 'learn'],
       ['graph'],
       ['io'],
       ['index'],
@@ -95,8 +97,8 @@ describe('imports go one way', () => {
   });
 
   test('in native', () => {
-    const order = [['include', 'core'], ['kernels'], ['model'], ['binding']];
-    const edges = ['include', 'core', 'kernels', 'model', 'binding'].flatMap((folder) =>
+    const order = [['include', 'core'], ['kernels'], ['model'], ['learn'], ['binding']];
+    const edges = ['include', 'core', 'kernels', 'model', 'learn', 'binding'].flatMap((folder) =>
       files(`native/${folder}`, /\.[ch]pp$/).flatMap((file) =>
         [...read(file).matchAll(/#include "([^"]+)"/g)].map(([, to]): [string, string] => [
           file,

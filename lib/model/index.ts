@@ -1,5 +1,17 @@
 /** Models that generate sequences. */
 
+export { checkMachine, type MachineInput, machineKeys } from './machine.ts';
+export {
+  checkModelOptions,
+  checkRequest,
+  keepNative,
+  type ModelOptions,
+  nativeModel,
+  ownNative,
+  responseRequest,
+  sampleNatively,
+  scoreNatively,
+} from './native.ts';
 export {
   checkDrawn,
   checkPrompts,
@@ -11,11 +23,4 @@ export {
   type SampleRequest,
   type SequenceModel,
 } from './sequence.ts';
-export {
-  checkModelOptions,
-  type ModelOptions,
-  nativeModel,
-  sampleNatively,
-  type TabularInput,
-  TabularModel,
-} from './tabular.ts';
+export { type TabularInput, TabularModel } from './tabular.ts';

@@ -45,6 +45,12 @@ export interface Addon {
   scoreTabular: StartJob;
   sampleTabular: StartJob;
   bestOfN: StartJob;
+  makeLinearModel(request: object): NativeModel | NativeStatus;
+  linearModelAt(request: object): NativeModel | NativeStatus;
+  linearGradient: StartJob;
+  exactKl: StartJob;
+  exactLogRatios: StartJob;
+  inherentVariance: StartJob;
   readMemory: StartJob;
   multiplyAdd: StartJob;
 }

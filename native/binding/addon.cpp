@@ -12,6 +12,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   }
   covn::binding::export_devices(env, exports);
   covn::binding::export_hidden(env, exports);
+  covn::binding::export_learn(env, exports);
   covn::binding::export_logprob(env, exports);
   covn::binding::export_machine(env, exports);
   covn::binding::export_pair(env, exports);

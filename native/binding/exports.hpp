@@ -10,6 +10,7 @@ namespace covn::binding {
 
 void export_devices(Napi::Env env, Napi::Object exports);
 void export_hidden(Napi::Env env, Napi::Object exports);
+void export_learn(Napi::Env env, Napi::Object exports);
 void export_logprob(Napi::Env env, Napi::Object exports);
 void export_machine(Napi::Env env, Napi::Object exports);
 void export_pair(Napi::Env env, Napi::Object exports);

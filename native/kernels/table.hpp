@@ -108,6 +108,18 @@ struct SampleKernels {
 using RollOut = void (*)(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position,
                          size_t steps, RolloutLanes& lanes, int32_t* tokens);
 
+// Rows of features of linear models, padded with zeros to `width`, a multiple of this many.
+constexpr size_t kFeatureLanes = 8;
+// log p of logit x: (x - largest) - log(sum).
+struct Softmax {
+  double largest, sum;
+};
+struct LearnKernels {
+  void (*linear_logits)(const double* features, size_t rows, size_t width, const double* theta, double* logits);
+  Softmax (*softmax)(const double* logits, size_t n, double* probabilities);
+  void (*add_weighted_rows)(const double* features, size_t rows, size_t width, const double* weights, double* sum);
+};
+
 // Reads n values and gives the largest, or 0.
 using ReadValues = float (*)(const float* values, size_t n);
 // steps * (chains of the target) multiply-adds of vectors; adds the floating-point operations to `operations`.
@@ -134,6 +146,7 @@ struct KernelTable {
   SampleKernels<Float16> sample_f16;
   SampleKernels<BFloat16> sample_bf16;
   RollOut roll_out[2][2];
+  LearnKernels learn;
   ReadValues read_values[2];  // [1: with software prefetching]
   MultiplyAddChains multiply_add;
   HiddenKernels hidden[3];  // by DType

@@ -23,7 +23,7 @@ class ScoringJob final : public Job {
 
  protected:
   void run_chunk(size_t chunk) override {
-    if (Status status = machine_.prepare([this] { return cancelled(); }); !status.ok()) {
+    if (Status status = machine_.prepare_log_probs([this] { return cancelled(); }); !status.ok()) {
       return fail(chunk, 0, std::move(status));
     }
     const size_t first = chunk * kChunkResponses;

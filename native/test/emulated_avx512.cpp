@@ -201,6 +201,8 @@ namespace covn::emulated_avx512 {
 
 #include "kernels/rollout.inl.hpp"
 
+#include "kernels/learn.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

@@ -56,6 +56,8 @@ namespace covn::emulated_neon {
 
 #include "kernels/rollout.inl.hpp"
 
+#include "kernels/learn.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

@@ -16,7 +16,7 @@ namespace covn {
 // having the entries offsets[s] .. offsets[s + 1] of the tokens named there, others having probability 0.
 struct TabularRows {
   size_t vocab = 0;
-  std::vector<double> log_probs;  // nats, <= 0; -inf: never drawn
+  std::vector<double> log_probs;  // nats, <= 0; -inf: never drawn; none where a model computes its own
   std::vector<int32_t> next;      // the state after the token; -1: the response has ended
   std::vector<int64_t> offsets;   // [states + 1], or empty: dense
   std::vector<int32_t> tokens;    // [entries], ascending within a state; empty when dense
@@ -27,6 +27,8 @@ struct TabularRows {
 constexpr size_t kMaxTabularStates = (size_t{1} << 24) - 1;
 constexpr size_t kMaxResponseLength = (size_t{1} << 24) - 1;
 
+class LinearMachine;
+
 class TabularModel {
  public:
   virtual ~TabularModel() = default;
@@ -35,6 +37,8 @@ class TabularModel {
   virtual size_t states() const = 0;
   // Of the model and of the tables that the first job makes.
   virtual size_t bytes() const = 0;
+  // The model as a linear one, if it is one.
+  virtual const LinearMachine* linear() const { return nullptr; }
 };
 
 // Checks shapes and ranges. The probabilities of each state's tokens have to sum to 1 within 1e-6, and are scaled so

@@ -133,6 +133,11 @@ COVN_INLINE F64 power64(F64 shifted) {
   return {_mm256_castsi256_pd(
       _mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted.v), 52), _mm256_set1_epi64x(kOneBits)))};
 }
+#define COVN_TARGET_LANE_SUMS 1
+COVN_INLINE F64 lane_sums(const F64* v) {
+  const __m256d a = _mm256_hadd_pd(v[0].v, v[1].v), b = _mm256_hadd_pd(v[2].v, v[3].v);
+  return {_mm256_add_pd(_mm256_permute2f128_pd(a, b, 0x20), _mm256_permute2f128_pd(a, b, 0x31))};
+}
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const __m256i bits = _mm256_castpd_si256(x.v);
   const __m256i above = _mm256_sub_epi64(bits, _mm256_set1_epi64x(kSqrtHalfBits));

@@ -212,6 +212,19 @@ COVN_INLINE F64 power64(F64 shifted) {
   return {_mm512_castsi512_pd(
       _mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(shifted.v), 52), _mm512_set1_epi64(kOneBits)))};
 }
+#define COVN_TARGET_LANE_SUMS 1
+// Neighbouring lanes, then quarters of the vectors.
+COVN_INLINE __m512d add_neighbours(F64 a, F64 b) {
+  return _mm512_add_pd(_mm512_unpacklo_pd(a.v, b.v), _mm512_unpackhi_pd(a.v, b.v));
+}
+COVN_INLINE __m512d add_quarters(__m512d a, __m512d b) {
+  return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+COVN_INLINE F64 lane_sums(const F64* v) {
+  const __m512d low = add_quarters(add_neighbours(v[0], v[1]), add_neighbours(v[2], v[3]));
+  const __m512d high = add_quarters(add_neighbours(v[4], v[5]), add_neighbours(v[6], v[7]));
+  return {add_quarters(low, high)};
+}
 COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   const __m512i bits = _mm512_castpd_si512(x.v);
   const __m512i above = _mm512_sub_epi64(bits, _mm512_set1_epi64(kSqrtHalfBits));

@@ -34,6 +34,20 @@ COVN_INLINE float last_lane(F32 a) {
   return lane[F32::lanes - 1];
 }
 
+#if !defined(COVN_TARGET_LANE_SUMS)
+// Lane i: the sum of the lanes of v[i], for as many vectors as there are lanes.
+COVN_INLINE F64 lane_sums(const F64* v) {
+  double sums[F64::lanes];
+  for (size_t i = 0; i < F64::lanes; i++) {
+    double lane[F64::lanes];
+    store64(lane, v[i]);
+    sums[i] = lane[0];
+    for (size_t j = 1; j < F64::lanes; j++) sums[i] += lane[j];
+  }
+  return load64(sums);
+}
+#endif
+
 #if !defined(COVN_TARGET_PREFIX_SUMS)
 // The lanes in order, in double.
 COVN_INLINE void widen(F32 a, F64* wide) {

@@ -42,6 +42,8 @@ namespace covn::avx2 {
 
 #include "kernels/rollout.inl.hpp"
 
+#include "kernels/learn.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

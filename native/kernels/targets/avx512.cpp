@@ -50,6 +50,8 @@ namespace covn::avx512 {
 
 #include "kernels/rollout.inl.hpp"
 
+#include "kernels/learn.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

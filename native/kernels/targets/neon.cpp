@@ -36,6 +36,8 @@ namespace covn::neon {
 
 #include "kernels/rollout.inl.hpp"
 
+#include "kernels/learn.inl.hpp"
+
 #include "kernels/machine.inl.hpp"
 #include "kernels/hidden.inl.hpp"
 

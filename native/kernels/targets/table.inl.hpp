@@ -30,6 +30,7 @@ const KernelTable kTable = {
     kSamples<Float16>,
     kSamples<BFloat16>,
     {{roll_out<false, false>, roll_out<false, true>}, {roll_out<true, false>, roll_out<true, true>}},
+    {linear_logits, softmax, add_weighted_rows},
     {read_values<false>, read_values<true>},
     multiply_add,
     {kHiddenKernels<float>, kHiddenKernels<Float16>, kHiddenKernels<BFloat16>},
