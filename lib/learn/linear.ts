@@ -163,14 +163,12 @@ export class LinearModel implements SequenceModel {
    */
   async gradient(responses: Responses, options: ModelOptions = {}): Promise<Gradient> {
     checkModelOptions(options);
-    const { dimension } = this;
-    const [logProb, gradient] = [new Float64Array(1), new Float64Array(dimension)];
+    const [logProb, gradient] = [new Float64Array(1), new Float64Array(this.dimension)];
     const request = {
       ...responseRequest(responses, this.prompts),
       model: ownNative(this),
       logProb,
       gradient,
-      dimension,
     };
     await runJob(addon().linearGradient, request, options);
     return { logProb: logProb[0]!, gradient };

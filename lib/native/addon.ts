@@ -48,6 +48,9 @@ export interface Addon {
   makeLinearModel(request: object): NativeModel | NativeStatus;
   linearModelAt(request: object): NativeModel | NativeStatus;
   linearGradient: StartJob;
+  fit: StartJob;
+  scoreTestTime: StartJob;
+  sampleTestTime: StartJob;
   exactKl: StartJob;
   exactLogRatios: StartJob;
   inherentVariance: StartJob;

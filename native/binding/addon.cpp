@@ -11,6 +11,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     throw Napi::Error::New(env, std::string("Could not start the native layer: ") + error.what());
   }
   covn::binding::export_devices(env, exports);
+  covn::binding::export_fit(env, exports);
   covn::binding::export_hidden(env, exports);
   covn::binding::export_learn(env, exports);
   covn::binding::export_logprob(env, exports);

@@ -9,6 +9,7 @@
 namespace covn::binding {
 
 void export_devices(Napi::Env env, Napi::Object exports);
+void export_fit(Napi::Env env, Napi::Object exports);
 void export_hidden(Napi::Env env, Napi::Object exports);
 void export_learn(Napi::Env env, Napi::Object exports);
 void export_logprob(Napi::Env env, Napi::Object exports);

@@ -43,24 +43,14 @@ Napi::Value model_at(const Napi::CallbackInfo& info) {
   });
 }
 
-ResponseView responses_of(const Arguments& arguments) {
-  const auto prompts = arguments.view<const int32_t>("prompts", napi_int32_array);
-  const auto tokens = arguments.view<const int32_t>("tokens", napi_int32_array);
-  ResponseView responses{prompts.data, tokens.data, tokens.length, arguments.offsets("offsets")};
-  if (responses.offsets.size() != prompts.length + 1) {
-    throw ArgumentError{expected(Code::shape, "one prompt a response", "prompts", std::to_string(prompts.length))};
-  }
-  return responses;
-}
-
 Napi::Value gradient(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const Arguments arguments(info[0]);
     GradientRequest request;
     request.model = linear_of(arguments, "model");
-    request.responses = responses_of(arguments);
+    request.responses = response_view(arguments);
     request.log_prob = required(arguments, "logProb", 1);
-    request.gradient = required(arguments, "gradient", arguments.size("dimension", kMaxDimension));
+    request.gradient = required(arguments, "gradient", linear_dimension(*request.model));
     std::unique_ptr<Job> job;
     if (Status status = make_gradient_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
     return start(info, arguments, std::move(job), nothing);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "binding/arguments.hpp"
+#include "covn/learn.hpp"
 #include "covn/tabular.hpp"
 
 namespace covn::binding {
@@ -23,6 +24,12 @@ std::vector<T> copy_of(const Arguments& arguments, const char* name, napi_typeda
   const auto view = arguments.view<const T>(name, type);
   return {view.data, view.data + view.length};
 }
+
+ResponseView response_view(const Arguments& arguments);
+// What to draw, but for the model.
+TabularSampling sampling_of(const Arguments& arguments);
+// Responses that a job drew: tokens, offsets, logProbs, ended.
+Napi::Value drawn_responses(Napi::Env env, TabularSampleJob& job);
 
 // An output that has to be there. Empty arrays have no memory.
 double* required(const Arguments& arguments, const char* name, size_t length);

@@ -165,6 +165,8 @@ Status make_linear_model(TabularRows machine, LinearFeatures features, std::vect
   return {};
 }
 
+size_t linear_dimension(const TabularModel& model) { return model.linear()->features()->dimension(); }
+
 Status with_theta(const TabularModel& model, std::vector<double> theta, std::shared_ptr<const TabularModel>& made) {
   const LinearMachine& machine = *model.linear();
   if (Status status = check_theta(theta, machine.features()->dimension()); !status.ok()) return status;

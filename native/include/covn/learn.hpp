@@ -28,6 +28,9 @@ Status make_linear_model(TabularRows machine, LinearFeatures features, std::vect
 // The same machine and features, shared. `model` is linear.
 Status with_theta(const TabularModel& model, std::vector<double> theta, std::shared_ptr<const TabularModel>& made);
 
+// The number of features of a linear model.
+size_t linear_dimension(const TabularModel& model);
+
 // Responses, whose memory stays valid until the job that reads them has settled.
 struct ResponseView {
   const int32_t* prompts = nullptr;  // [responses]
