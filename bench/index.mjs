@@ -3,6 +3,7 @@
 import { availableParallelism, cpus, totalmem, type } from 'node:os';
 import { bestOfN } from './best-of-n.mjs';
 import { hidden } from './hidden.mjs';
+import { learn } from './learn.mjs';
 import { logprob } from './logprob.mjs';
 import { machine } from './machine.mjs';
 import { model } from './model.mjs';
@@ -12,7 +13,7 @@ import { groupTable, heading } from './report.mjs';
 import { sample } from './sample.mjs';
 import { tournament } from './tournament.mjs';
 
-const suites = { machine, logprob, hidden, pair, sample, model, tournament, 'best-of-n': bestOfN };
+const suites = { machine, logprob, hidden, pair, sample, model, learn, tournament, 'best-of-n': bestOfN };
 export const suiteNames = Object.keys(suites);
 
 // How long each thing is timed: seconds and at least so many samples of Benchmark.js, in each of so many rounds.

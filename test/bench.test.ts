@@ -62,7 +62,7 @@ describe('covn bench', () => {
     expect(stdout).toContain('Peers: plain JavaScript only.');
   });
 
-  it('times draws and rollouts, and checks what they drew', async () => {
+  it('times draws, rollouts and fits, and checks what they gave', async () => {
     const { code, stdout } = await bench(
       '--quick',
       '--no-peers',
@@ -73,6 +73,7 @@ describe('covn bench', () => {
       '2',
       'sample',
       'model',
+      'learn',
     );
     expect(code).toBe(0);
     const { results } = JSON.parse(stdout) as { results: Result[] };
@@ -80,7 +81,8 @@ describe('covn bench', () => {
     const names = new Set(
       results.map(({ suite, by }) => `${suite} ${by.split(',')[0]!.replace(/ (avx512|avx2|neon|scalar)/, '')}`),
     );
-    expect([...names]).toEqual(['sample covn', 'sample plain JavaScript', 'model covn', 'model plain JavaScript']);
+    const suites = ['sample', 'model', 'learn'];
+    expect([...names]).toEqual(suites.flatMap((suite) => [`${suite} covn`, `${suite} plain JavaScript`]));
   });
 
   it('refuses what it does not know with 2', async () => {

@@ -197,3 +197,47 @@ export function rollOut({ vocab, logProbs, next }, { share, alias }, count, leng
   }
   return total;
 }
+
+/**
+ * SGD on a linear model with dense features [states, vocab, dimension], from 0 and state 0: a step for each `batch`
+ * responses, or with rule 'token-sgd' for each token. Gives the parameters, [dimension].
+ */
+export function fitLinear({ vocab, dimension, features, next }, { tokens, offsets }, { rule, batch, stepSize }) {
+  const theta = new Float64Array(dimension);
+  const gradient = new Float64Array(dimension);
+  const pull = new Float64Array(vocab);
+  const step = (count) => {
+    for (let k = 0; k < dimension; k++) theta[k] += (stepSize * gradient[k]) / count;
+    gradient.fill(0);
+  };
+  const count = offsets.length - 1;
+  for (let i = 0; i < count; i++) {
+    let state = 0;
+    for (let h = offsets[i]; h < offsets[i + 1]; h++) {
+      addTokenGradient(features, state * vocab, tokens[h], theta, pull, gradient);
+      state = next[state * vocab + tokens[h]];
+      if (rule === 'token-sgd') step(1);
+    }
+    const inBatch = (i % batch) + 1;
+    if (rule !== 'token-sgd' && (inBatch === batch || i + 1 === count)) step(inBatch);
+  }
+  return theta;
+}
+
+/** gradient += phi of the token - the mean of phi. */
+function addTokenGradient(features, first, token, theta, pull, gradient) {
+  const [vocab, dimension] = [pull.length, theta.length];
+  let max = Number.NEGATIVE_INFINITY;
+  for (let v = 0, at = first * dimension; v < vocab; v++, at += dimension) {
+    let logit = 0;
+    for (let k = 0; k < dimension; k++) logit += features[at + k] * theta[k];
+    pull[v] = logit;
+    if (logit > max) max = logit;
+  }
+  let sum = 0;
+  for (let v = 0; v < vocab; v++) sum += pull[v] = Math.exp(pull[v] - max);
+  for (let v = 0, at = first * dimension; v < vocab; v++, at += dimension) {
+    const weight = (v === token ? 1 : 0) - pull[v] / sum;
+    for (let k = 0; k < dimension; k++) gradient[k] += weight * features[at + k];
+  }
+}

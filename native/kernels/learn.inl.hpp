@@ -18,7 +18,7 @@ COVN_INLINE F64 full_exp(F64 x) {
   return mul(p, power64(shifted));
 }
 
-// logits[r] = <row r, theta>; memory for a multiple of kFeatureLanes logits.
+// logits[r] = <row r, theta>, and up to the end of a vector the last row's again.
 inline void linear_logits(const double* features, size_t rows, size_t width, const double* theta, double* logits) {
   for (size_t r = 0; r < rows; r += F64::lanes) {
     const double* row[F64::lanes];
@@ -35,10 +35,14 @@ inline void linear_logits(const double* features, size_t rows, size_t width, con
   }
 }
 
-// probabilities[i] = exp(logits[i]) / sum, for n >= 1 finite logits; memory for a multiple of kFeatureLanes of them.
+// Ones, then zeros.
+constexpr double kOnesThenZeros[2 * kFeatureLanes] = {1, 1, 1, 1, 1, 1, 1, 1};
+
+// probabilities[i] = exp(logits[i]) / sum, for n >= 1 finite logits; both have memory to the end of a vector, where the
+// logits after the n-th are some of theirs.
 inline Softmax softmax(const double* logits, size_t n, double* probabilities) {
-  F64 most = load64_padded(logits, n);
-  for (size_t i = F64::lanes; i < n; i += F64::lanes) most = max_keeping_nan(load64_padded(logits + i, n - i), most);
+  F64 most = load64(logits);
+  for (size_t i = F64::lanes; i < n; i += F64::lanes) most = max_keeping_nan(load64(logits + i), most);
   double lane[F64::lanes];
   store64(lane, most);
   double largest = lane[0];
@@ -46,7 +50,8 @@ inline Softmax softmax(const double* logits, size_t n, double* probabilities) {
   const F64 origin = set64(largest);
   F64 sums = set64(0.0);
   for (size_t i = 0; i < n; i += F64::lanes) {
-    const F64 term = full_exp(sub(load64_padded(logits + i, n - i), origin));
+    F64 term = full_exp(sub(load64(logits + i), origin));
+    if (n - i < F64::lanes) term = mul(term, load64(kOnesThenZeros + kFeatureLanes - (n - i)));
     sums = add(sums, term);
     store64(probabilities + i, term);
   }

@@ -87,10 +87,11 @@ class FitJob final : public Job {
  private:
   Status begin(StateRow& row) {
     const Stop stop = [this] { return cancelled(); };
+    const bool in_order = request_.rule == Rule::token_sgd || request_.rule == Rule::truncated_sgd;
     if (request_.teacher) {
       if (Status status = machine_of(*request_.teacher).prepare_log_probs(stop); !status.ok()) return status;
     }
-    if (Status status = walked_.walk_all(machine_, request_.data, stop); !status.ok()) return status;
+    if (Status status = walked_.walk_all(machine_, request_.data, in_order, stop); !status.ok()) return status;
     project(request_.projection, features_.dimension(), theta_.data());
     note_checkpoint();
     next_batch(row);
@@ -103,7 +104,7 @@ class FitJob final : public Job {
     if (at_ == n || step_ == 0) start_pass();
     count_ = std::min(request_.batch, n - at_);
     if (request_.rule == Rule::token_sgd) return;
-    batch_.gather(request_.data, walked_, &order_[at_], count_);
+    batch_.gather(walked_, &order_[at_], count_);
     if (request_.rule == Rule::truncated_sgd) truncate(row);
     // A step of no tokens has a block too.
     blocks_ = std::max<size_t>(1, (batch_.slots() + block_states_ - 1) / block_states_);

@@ -90,6 +90,7 @@ void FeatureTable::logits(const LearnKernels& kernels, size_t first, size_t n, c
     }
     out[i] = sum;
   }
+  for (size_t i = n; i < padded(n); i++) out[i] = out[n - 1];
 }
 
 void FeatureTable::add(const LearnKernels& kernels, size_t first, size_t n, const double* weights, double* sum) const {

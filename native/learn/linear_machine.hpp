@@ -25,7 +25,7 @@ class FeatureTable {
   size_t widest() const { return widest_; }
   size_t bytes() const;
 
-  // <phi, theta> of n entries; memory for padded(n).
+  // <phi, theta> of n entries, and some of them again up to padded(n).
   void logits(const LearnKernels& kernels, size_t first, size_t n, const double* theta, double* out) const;
   // sum += weights[i] phi of n entries, in their order.
   void add(const LearnKernels& kernels, size_t first, size_t n, const double* weights, double* sum) const;

@@ -66,7 +66,10 @@ export function addBench(program: Command, context: (json?: boolean) => Context)
         'other packages at the same work, in one run: plain JavaScript always, onnxruntime-node and TensorFlow.js where ' +
         'they are installed, numpy and PyTorch where python3 has them. The machine should be otherwise idle.',
     )
-    .argument('[suites...]', 'machine, logprob, hidden, pair, sample, model, tournament, best-of-n (default: all)')
+    .argument(
+      '[suites...]',
+      'machine, logprob, hidden, pair, sample, model, learn, tournament, best-of-n (default: all)',
+    )
     .option('--threads <n>', 'worker threads (default: all)', whole(4096))
     .option('--dtype <list>', 'storage formats: f32, bf16, f16', dtypes)
     .option('--vocab <list>', 'vocabulary sizes', sizes(true))
