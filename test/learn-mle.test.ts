@@ -93,6 +93,28 @@ describe('mle', () => {
     expect(theta[0]! + theta[1]!).toBeCloseTo(Math.log(1 / 3), 7);
   });
 
+  test('of features that overflow', async () => {
+    const huge = (x: number) =>
+      new LinearModel({
+        ...{ vocab: 2, next: Int32Array.of(-1, -1), start: [0], dimension: 1, features: Float64Array.of(-x, x) },
+        theta: Float64Array.of(1),
+      });
+    const data = responsesOf([0, 0], [[1], [0]]);
+    const large = await fit(huge(1e200), data, { rule: 'mle', projection: 'none' });
+    expect(large.converged).toBe(false);
+    const far = huge(1e308).withTheta(Float64Array.of(1e10));
+    await expect(fit(far, data, { rule: 'mle', projection: 'none' })).rejects.toThrow('finite logits');
+  });
+
+  test('is cancelled soon, with many features', async () => {
+    const wide = randomLinear(3, { dimension: 1200, states: 4, vocab: 40, prompts: 1 });
+    const model = new LinearModel(linearInput(wide));
+    const data = await model.sample([0], { N: 2000, seed: 1, maxLength: 10 });
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('enough')), 50);
+    await expect(fit(model, data, { rule: 'mle' }, { signal: controller.signal })).rejects.toThrow('enough');
+  });
+
   test('says so where it has not converged', async () => {
     const { model, truth } = cases[1]!;
     const data = await truth.sample([0], { N: 50, seed: 1, maxLength: 20 });

@@ -235,9 +235,7 @@ export async function fit(
     noteCheckpoints();
     jobOptions.onProgress?.(fraction);
   };
-  // Threads that could only wait for one another would keep other jobs from them.
-  const alone = batch === 1 || options.rule === 'mle' || options.rule === 'truncated-sgd';
-  await runJob(addon().fit, request, { ...jobOptions, onProgress, ...(alone && { threads: 1 }) });
+  await runJob(addon().fit, request, { ...jobOptions, onProgress });
   const learned = { model: model.withTheta(theta), theta, average, checkpoints, stepSize, logProbs };
   if (options.rule !== 'mle') return { ...learned, steps: passes * Math.ceil(request.prompts.length / batch) };
   const [gradientNorm, iterations, converged, logProb] = certificate as unknown as [number, number, number, number];

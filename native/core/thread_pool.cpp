@@ -34,7 +34,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::submit(std::shared_ptr<Job> job, unsigned threads, std::function<void(Status)> settled) {
   const size_t limit = threads == 0 ? workers_.size() : std::min<size_t>(threads, workers_.size());
-  const size_t tickets = std::max<size_t>(1, std::min(limit, job->chunk_count()));
+  const size_t tickets = std::max<size_t>(1, std::min({limit, job->chunk_count(), job->thread_limit()}));
   auto run = std::make_shared<Run>(std::move(job), std::move(settled), static_cast<unsigned>(tickets));
   {
     std::lock_guard lock(mutex_);

@@ -4,12 +4,23 @@
 
 namespace covn {
 
+namespace {
+
+constexpr size_t kStopTokens = size_t{1} << 16;
+
+}  // namespace
+
 Status WalkedResponses::walk_all(const TabularMachine& machine, const ResponseView& responses, bool in_order,
                                  const Stop& stop) {
   std::vector<uint32_t> item_of(in_order ? 0 : machine.rows()->next.size());
   offsets.assign(1, 0);
+  size_t since = kStopTokens;
   for (size_t r = 0; r < responses.count(); r++) {
-    if (r % 256 == 0 && stop()) return {Code::cancelled, ""};
+    since += responses.length(r) + 1;
+    if (since > kStopTokens) {
+      if (stop()) return {Code::cancelled, ""};
+      since = 0;
+    }
     const size_t begin = entries.size();
     Status status = walk(machine, responses, r, [&](uint64_t state, size_t entry) {
       if (!in_order) {

@@ -42,6 +42,14 @@ class FitJob final : public Job {
   }
 
   size_t chunk_count() const override { return chunks_; }
+  // As many as a step has blocks.
+  size_t thread_limit() const override {
+    if (request_.rule == Rule::token_sgd) return 1;
+    size_t longest = 0;
+    for (size_t r = 0; r < request_.data.count(); r++) longest = std::max(longest, request_.data.length(r));
+    const size_t responses = std::min(request_.batch, request_.data.count());
+    return (std::min(machine_.states(), responses * longest) + block_states_ - 1) / block_states_;
+  }
 
  protected:
   void run_chunk(size_t chunk) override {

@@ -24,11 +24,12 @@ class MleJob final : public Job {
         row_(machine_, best_target()),
         pull_(padded(machine_.widest())),
         theta_(machine_.theta()),
-        curvature_(dimension_),
+        curvature_(dimension_, [this] { return cancelled(); }),
         counts_(machine_) {}
 
   // One for each iteration; those after the last one do nothing.
   size_t chunk_count() const override { return request_.max_iterations + 1; }
+  size_t thread_limit() const override { return 1; }
 
  protected:
   void run_chunk(size_t chunk) override {
@@ -41,11 +42,11 @@ class MleJob final : public Job {
       project(request_.projection, dimension_, theta_.data());
       now_ = evaluate(theta_);
     }
-    ended_ = now_.residual <= request_.tolerance || iterations_ == request_.max_iterations || !improve();
     if (!std::isfinite(now_.log_prob)) {
-      fail(chunk, 0,
-           expected(Code::non_finite, "finite logits", "the features at theta", std::to_string(now_.log_prob)));
+      return fail(chunk, 0,
+                  expected(Code::non_finite, "finite logits", "the features at theta", std::to_string(now_.log_prob)));
     }
+    ended_ = now_.residual <= request_.tolerance || iterations_ == request_.max_iterations || !improve();
   }
 
   Status merge() override {
@@ -100,7 +101,7 @@ class MleJob final : public Job {
       features_.add(row_.kernels(), row_.first(), row_.size(), pull_.data(), mean.data());
       for (size_t i = 0; i < row_.size(); i++) {
         const double weight = counts_.total(state) / n * row_.probabilities()[i], one = 1.0;
-        if (weight == 0.0) continue;
+        if (weight == 0.0 || cancelled()) continue;
         centred = mean;
         features_.add(row_.kernels(), row_.first() + i, 1, &one, centred.data());
         const double root = std::sqrt(weight);

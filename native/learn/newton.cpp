@@ -22,6 +22,7 @@ double Curvature::largest() const {
 bool Curvature::factorize(double shift, const std::vector<uint8_t>& free) {
   constexpr double kRounding = 1e-14;
   for (size_t i = 0; i < n_; i++) {
+    if (i % 16 == 0 && stop_()) return true;
     double* const at = &factor_[i * n_];
     if (free[i] == 0) {
       std::fill_n(at, i, 0.0);
@@ -77,10 +78,11 @@ double norm(const std::vector<double>& x) {
   return std::sqrt(squares);
 }
 
-// The least shift, of powers of ten, that makes the curvature definite.
+// The least shift, of powers of ten, that makes the curvature definite. None does where it overflowed: no step from
+// there will make anything better.
 double factorize_shifted(Curvature& curvature, const std::vector<uint8_t>& free) {
   double shift = 0.0;
-  while (!curvature.factorize(shift, free)) {
+  while (!curvature.factorize(shift, free) && shift < 1e300) {
     shift = shift == 0.0 ? std::max(1e-300, 1e-13 * curvature.largest()) : 10.0 * shift;
   }
   return shift;

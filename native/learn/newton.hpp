@@ -4,13 +4,15 @@
 #include <vector>
 
 #include "covn/fit.hpp"
+#include "model/tabular_machine.hpp"
 
 namespace covn {
 
 // Symmetric, positive semidefinite, [n, n]; the lower triangle counts.
 class Curvature {
  public:
-  explicit Curvature(size_t n) : n_(n), entries_(n * n), factor_(n * n) {}
+  // Gives up, what it gives meaning nothing, when `stop` says so.
+  Curvature(size_t n, Stop stop) : n_(n), stop_(std::move(stop)), entries_(n * n), factor_(n * n) {}
 
   void clear() { entries_.assign(entries_.size(), 0.0); }
   // += x x^T
@@ -21,7 +23,7 @@ class Curvature {
   double largest() const;
 
   // Cholesky's factor of the part of the entries that are `free`, with `shift` on the diagonal; false where that is not
-  // positive definite to rounding.
+  // positive definite to rounding. True where it gave up.
   bool factorize(double shift, const std::vector<uint8_t>& free);
   // Solves with the last factor, in place; what is not free becomes 0.
   void solve(std::vector<double>& x) const;
@@ -30,6 +32,7 @@ class Curvature {
 
  private:
   size_t n_;
+  Stop stop_;
   std::vector<double> entries_, factor_;
 };
 

@@ -21,6 +21,8 @@ class Job {
   virtual ~Job() = default;
 
   virtual size_t chunk_count() const = 0;
+  // How many threads have something to do at the same time: more would wait for one another.
+  virtual size_t thread_limit() const { return chunk_count(); }
 
   // Asks every chunk to stop soon; chunks look at `cancelled()` every few thousand elements.
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }

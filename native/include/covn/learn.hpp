@@ -39,6 +39,7 @@ struct ResponseView {
   std::vector<int64_t> offsets;  // [responses + 1]
 
   size_t count() const { return offsets.size() - 1; }
+  size_t length(size_t r) const { return static_cast<size_t>(offsets[r + 1] - offsets[r]); }
 };
 
 // Means over responses of log pi(y|x) and of its gradient, sum_h phi(x, y_1:h) - phibar(x, y_<h).
