@@ -47,7 +47,6 @@ class EntryCounts {
   explicit EntryCounts(const TabularMachine& machine)
       : machine_(machine), counts_(machine.rows()->next.size()), totals_(machine.states()) {}
 
-  // Sets `cancelled` where `stop` said so.
   Status add(const ResponseView& responses, const Stop& stop);
   // States that were visited, in the order of their first visit.
   const std::vector<uint32_t>& states() const { return states_; }

@@ -84,6 +84,13 @@ static simde__m256i _mm256_mask_loadu_epi16(simde__m256i source, uint16_t mask, 
   for (int i = 0; i < 16; i++) lane[i] = mask >> i & 1 ? static_cast<const uint16_t*>(p)[i] : lane[i];
   return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(lane));
 }
+static simde__m512d _mm512_shuffle_f64x2(simde__m512d a, simde__m512d b, int control) {
+  double in[16], out[8];
+  simde_mm512_storeu_pd(in, a);
+  simde_mm512_storeu_pd(in + 8, b);
+  for (int i = 0; i < 8; i++) out[i] = in[(i < 4 ? 0 : 8) + 2 * (control >> (i / 2 * 2) & 3) + i % 2];
+  return simde_mm512_loadu_pd(out);
+}
 static simde__m512 _mm512_shuffle_f32x4(simde__m512 a, simde__m512 b, int control) {
   float in[32], out[16];
   simde_mm512_storeu_ps(in, a);

@@ -89,11 +89,15 @@ COVN_TEST(softmax_is_that_of_long_double) {
         const Softmax got = table->learn.softmax(x.data(), n, p.data());
         long double sum = 0.0L, most = x[0];
         for (size_t i = 0; i < n; i++) most = std::max<long double>(most, x[i]);
-        for (size_t i = 0; i < n; i++) sum += std::exp(x[i] - most);
+        // Differences are rounded to double, as exact as logits are.
+        const auto term = [&](double each) {
+          return std::exp(static_cast<long double>(each - static_cast<double>(most)));
+        };
+        for (size_t i = 0; i < n; i++) sum += term(x[i]);
         CHECK(got.largest == static_cast<double>(most));
         worst_sum = std::max(worst_sum, std::fabs(static_cast<double>(got.sum / sum - 1.0L)));
         for (size_t i = 0; i < n; i++) {
-          const long double want = std::exp(x[i] - most) / sum;
+          const long double want = term(x[i]) / sum;
           if (want > 1e-300L) worst = std::max(worst, std::fabs(static_cast<double>(p[i] / want - 1.0L)));
         }
       }
