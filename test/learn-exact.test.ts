@@ -5,6 +5,7 @@ import {
   coverageProfile,
   exactKl,
   exactLogRatios,
+  graphTask,
   inherentVariance,
   LinearModel,
   type MachineModel,
@@ -142,6 +143,22 @@ describe('i.i.d. tokens', () => {
     const call = exactLogRatios(loop([0.2], rows), loop([0.1], rows), { maxLength: 200 });
     await expect(call).rejects.toThrow('distinct log ratios for prompt 0');
   });
+});
+
+test('the graph task, from the uniform distribution over its 4 valid paths', async () => {
+  const task = graphTask({ figure: 1, prompts: 40, seed: 3, classes: [1, 1, 1] });
+  const { machine, names: _, ...features } = task.features({ candidates: 'passable' });
+  const { logProbs: __, ...rest } = machine;
+  const [reference, model] = [new TabularModel(machine), new LinearModel({ ...rest, ...features })];
+  const kl = await exactKl(reference, model);
+  const { prompts, logRatios, weights } = await exactLogRatios(reference, model);
+  for (const [prompt, of] of task.classOf.entries()) {
+    const want = of === 3 ? 0 : Math.log(4);
+    expect(kl[prompt]).toBeCloseTo(want, 13);
+    const mine = [...prompts.keys()].filter((i) => prompts[i] === prompt);
+    expect(mine.map((i) => weights[i])).toEqual([1]);
+    expect(logRatios[mine[0]!]).toBeCloseTo(want, 13);
+  }
 });
 
 describe('what is refused, or infinite', () => {
