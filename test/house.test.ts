@@ -80,7 +80,7 @@ describe('imports go one way', () => {
       ['sample', 'model'],
       ['best-of-n', 'tournament', 'learn'],
       ['graph'],
-      ['io'],
+      ['io', 'lab'],
       ['index'],
       ['cli'],
     ];

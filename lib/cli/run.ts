@@ -8,6 +8,7 @@ import { addBestOfN } from './commands/best-of-n.ts';
 import { addCoverage } from './commands/coverage.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addLab } from './commands/lab.ts';
 import { addTournament } from './commands/tournament.ts';
 import { type CliIo, colorsFor, makeContext, toJson } from './context.ts';
 import { UsageError } from './usage.ts';
@@ -72,6 +73,7 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   addCoverage(program, context);
   addTournament(program, context);
   addBestOfN(program, context);
+  addLab(program, context);
   addBench(program, context);
   addDoctor(program, context, (exit) => {
     code = exit;
