@@ -34,20 +34,20 @@ function pairTail(n: number, p: number, first: number, second: number, threshold
  * counts of tokens.
  * @param reference log p of each token, nats
  * @param model log q of each token, nats, finite
+ * @param logN log N, nats: N itself may be beyond all numbers
  */
-export function iidCoverage(reference: readonly number[], model: readonly number[], H: number, N: number): number {
+export function iidCoverage(reference: readonly number[], model: readonly number[], H: number, logN: number): number {
   const ratios = reference.map((log, a) => log - model[a]!);
-  const threshold = Math.log(N);
   const [first, second] = ratios as [number, number];
   const share = (a: number, b: number) => Math.exp(reference[a]! - logAdd(reference[a]!, reference[b]!));
-  if (ratios.length === 2) return pairTail(H, share(0, 1), first, second, threshold);
+  if (ratios.length === 2) return pairTail(H, share(0, 1), first, second, logN);
   // How often the first token comes, then how often the second does among the rest.
   const rest = logAdd(reference[1]!, reference[2]!);
   const among = share(1, 2);
   let total = 0;
   for (let k = H; k >= 0; k--) {
     const log = logChoose(H, k) + (k > 0 ? k * reference[0]! : 0) + (k < H ? (H - k) * rest : 0);
-    if (log > negligible) total += Math.exp(log) * pairTail(H - k, among, second, ratios[2]!, threshold - k * first);
+    if (log > negligible) total += Math.exp(log) * pairTail(H - k, among, second, ratios[2]!, logN - k * first);
   }
   return Math.min(1, total);
 }

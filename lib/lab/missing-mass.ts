@@ -73,7 +73,7 @@ async function longResponses(H: number, { settings, seed, job }: Setup<typeof de
     kl: scale(profile.kl, mass),
     klExact: mass * iidKl(truth, estimate, H),
     coverage: scale(profile.at(N), mass),
-    coverageExact: mass * iidCoverage(truth, estimate, H, N),
+    coverageExact: mass * iidCoverage(truth, estimate, H, Math.log(N)),
   };
 }
 
