@@ -47,6 +47,8 @@ export function iidCoverage(reference: readonly number[], model: readonly number
   let total = 0;
   for (let k = H; k >= 0; k--) {
     const log = logChoose(H, k) + (k > 0 ? k * reference[0]! : 0) + (k < H ? (H - k) * rest : 0);
+    // Past the most likely count terms only fall.
+    if (log < negligible && k < H * Math.exp(reference[0]!)) break;
     if (log > negligible) total += Math.exp(log) * pairTail(H - k, among, second, ratios[2]!, logN - k * first);
   }
   return Math.min(1, total);

@@ -50,7 +50,7 @@ export const placeOf = (axis: Axis, value: number): number => (axis.scale === 'l
 /** Options of an axis for Plot. */
 export function scaleOptions(axis: Axis, values: readonly number[]) {
   const [low, high] = domainOf(axis, values);
-  const domain = [placeOf(axis, low), placeOf(axis, high)];
+  const domain: readonly [number, number] = [placeOf(axis, low), placeOf(axis, high)];
   const { categories } = axis;
   if (categories) {
     const tickFormat = (place: number) => categories[place] ?? '';

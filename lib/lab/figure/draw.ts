@@ -45,21 +45,21 @@ function seriesMarks(Plot: PlotLibrary, { style, points }: Series, { colour, sym
   return marks;
 }
 
-/** Lines across the panel, each with its word at one end. */
-function guideMarks(Plot: PlotLibrary, { guides = [], x, y }: Panel): Mark[] {
-  return guides.flatMap(({ at: value, axis, text }) => {
-    const at = placeOf(axis === 'x' ? x : y, value);
-    const line = { stroke: '#666', strokeWidth: 1, strokeDasharray: '2 3' };
-    const word = { fill: '#444', fontSize: sizes.tick, stroke: 'white', strokeWidth: 3, paintOrder: 'stroke' };
-    return axis === 'y'
-      ? [
-          Plot.ruleY([at], line),
-          Plot.text([text], { ...word, y: [at], frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -7 }),
-        ]
-      : [
-          Plot.ruleX([at], line),
-          Plot.text([text], { ...word, x: [at], frameAnchor: 'top', textAnchor: 'start', dx: 4, dy: 7 }),
-        ];
+/** Lines across the panel, each with its word: words of upright lines below one another, on the side with more room. */
+function guideMarks(Plot: PlotLibrary, { guides = [], x, y }: Panel, [left, right]: readonly [number, number]): Mark[] {
+  const line = { stroke: '#666', strokeWidth: 1, strokeDasharray: '2 3' };
+  const word = { fill: '#444', fontSize: sizes.tick, stroke: 'white', strokeWidth: 3, paintOrder: 'stroke' };
+  let upright = 0;
+  return guides.flatMap(({ at, axis, text }) => {
+    if (axis === 'y') {
+      const place = placeOf(y, at);
+      const below = { frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -7 } as const;
+      return [Plot.ruleY([place], line), Plot.text([text], { ...word, ...below, y: [place] })];
+    }
+    const place = placeOf(x, at);
+    const [textAnchor, dx] = place - left > 0.6 * (right - left) ? (['end', -4] as const) : (['start', 4] as const);
+    const below = { frameAnchor: 'top', textAnchor, dx, dy: 7 + 14 * upright++ } as const;
+    return [Plot.ruleX([place], line), Plot.text([text], { ...word, ...below, x: [place] })];
   });
 }
 
@@ -121,7 +121,7 @@ function drawPlot({ Plot, document, look, panelWidth }: Style, panel: Panel): st
     marks: [
       Plot.frame({ stroke: '#bbb' }),
       ...panel.series.flatMap((series) => seriesMarks(Plot, placed(panel, series), look.get(lookKey(series))!)),
-      ...guideMarks(Plot, panel),
+      ...guideMarks(Plot, panel, x.domain),
     ],
   } as Parameters<PlotLibrary['plot']>[0]);
   return shorten(String(svg));

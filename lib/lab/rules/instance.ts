@@ -57,15 +57,14 @@ export function coverageAt(instance: Instance, theta: ArrayLike<number>, enough 
   return total;
 }
 
+/** KL of one token after a prompt, nats. */
+export const tokenKl = (instance: Instance, theta: ArrayLike<number>, prompt: number): number =>
+  iidKl(tokenLogs(instance, instance.star, prompt), tokenLogs(instance, theta, prompt), 1);
+
 /** D_KL(pi_D ‖ pi_theta), nats, exactly. */
 export const klAt = (instance: Instance, theta: ArrayLike<number>): number =>
-  instance.mu.reduce(
-    (sum, weight, prompt) =>
-      sum +
-      weight *
-        iidKl(tokenLogs(instance, instance.star, prompt), tokenLogs(instance, theta, prompt), informativeOf(instance)),
-    0,
-  );
+  informativeOf(instance) *
+  instance.mu.reduce((sum, weight, prompt) => sum + weight * tokenKl(instance, theta, prompt), 0);
 
 /** sigma*^2 (Eq. 8), exactly. */
 export function varianceOf(instance: Instance): number {

@@ -1,0 +1,151 @@
+/** How many steps each rule needs, against H, where SGD can take neither large steps nor small ones. */
+
+import type { Setup } from '../experiment.ts';
+import { flowSteps } from './flow.ts';
+import { drawData, varianceOf } from './instance.ts';
+import { separation } from './instances.ts';
+import {
+  averageCovered,
+  type Course,
+  courseOf,
+  covered,
+  firstLikelihood,
+  firstStep,
+  type Rule,
+  testResponses,
+  testTimeCoverage,
+} from './learners.ts';
+import type { Settings } from './settings.ts';
+
+const B = 400;
+const b = 24;
+const enough = 0.05;
+const A = Math.log(16);
+/**
+ * Steps of SGD that are tried, as multiples of 2 / (H b^2), around which the best one lies at every H; and of SGD whose
+ * parameters are averaged, which can do with larger ones.
+ */
+const grids = {
+  sgd: Array.from({ length: 8 }, (_, j) => 2 ** ((j - 5) / 2)),
+  averaged: Array.from({ length: 8 }, (_, j) => 2 ** j),
+};
+const sgdStep = (H: number, multiple: number) => (2 * multiple) / (H * b ** 2);
+const tokenStep = 0.02 / B;
+/** Steps after which a rule is given up: twice what SGD needs at the largest H. */
+const most = 2048;
+
+/** The names of the rules, as tables and figures have them. */
+export const names = {
+  sgd: 'SGD, best step',
+  normalized1: 'normalised SGD, K = 1',
+  normalized8: 'normalised SGD, K = 8',
+  normalized32: 'normalised SGD, K = 32',
+  truncated: 'truncated SGD',
+  token: 'token SGD + test-time training',
+  mle: 'maximum likelihood',
+  averaged: 'SGD, parameters averaged',
+} as const;
+export type Name = keyof typeof names;
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((x, y) => x - y);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
+  return low === high ? low : (low + high) / 2;
+};
+
+/** First steps of one data set. SGD has one for each step of the grid. */
+async function race(H: number, seed: number, { settings, job }: Setup<Settings>) {
+  const instance = separation(H);
+  const many = await drawData(instance, most, seed, job);
+  const course: Course = courseOf(instance, many, job);
+  const judge = covered(instance, enough);
+  const normalized = (batch: number): Rule => ({ rule: 'normalized-sgd', stepSize: 0.03, lambda: 10, batch });
+  const responses = await testResponses(instance, settings.responses, seed + 1_000_000, job);
+  const token = async (theta: Float64Array) => (await testTimeCoverage(course, theta, tokenStep, responses)) <= enough;
+  const sgd: number[] = [];
+  const averaged: number[] = [];
+  const sgdAt = (multiple: number): Rule => ({ rule: 'sgd', stepSize: sgdStep(H, multiple) });
+  for (const multiple of grids.sgd) sgd.push(await firstStep(course, sgdAt(multiple), judge, most));
+  for (const multiple of grids.averaged) {
+    averaged.push(await firstStep(course, sgdAt(multiple), averageCovered(instance, enough), most));
+  }
+  return {
+    sgd,
+    averaged,
+    normalized1: await firstStep(course, normalized(1), judge, most),
+    normalized8: await firstStep(course, normalized(8), judge, most / 8),
+    normalized32: await firstStep(course, normalized(32), judge, most / 32),
+    truncated: await firstStep(course, { rule: 'truncated-sgd', stepSize: 1 / B, A }, judge, most),
+    token: await firstStep(course, { rule: 'token-sgd', stepSize: tokenStep }, token, most / 8),
+    mle: await firstLikelihood(course, enough, 64),
+  };
+}
+
+/** Medians over data sets; of SGD's at the step of least median. */
+async function atLength(H: number, setup: Setup<Settings>, onSeed: () => void) {
+  const races: Awaited<ReturnType<typeof race>>[] = [];
+  for (let i = 0; i < setup.settings.seeds; i++) {
+    races.push(await race(H, setup.seed + i, setup));
+    onSeed();
+  }
+  const best = (key: 'sgd' | 'averaged') => {
+    const grid = grids[key];
+    const medians = grid.map((_, j) => median(races.map((each) => each[key][j]!)));
+    const j = medians.indexOf(Math.min(...medians));
+    const edge = j === 0 || j === grid.length - 1;
+    return { step: sgdStep(H, grid[j]!), multiple: grid[j]!, edge, all: races.map((each) => each[key][j]!), medians };
+  };
+  const [sgd, averaged] = [best('sgd'), best('averaged')];
+  const steps = Object.fromEntries(
+    (Object.keys(names) as Name[]).map((name) => [
+      name,
+      name === 'sgd' ? sgd.all : name === 'averaged' ? averaged.all : races.map((each) => each[name]),
+    ]),
+  ) as Record<Name, number[]>;
+  const medians = Object.fromEntries(Object.entries(steps).map(([name, all]) => [name, median(all)])) as Record<
+    Name,
+    number
+  >;
+  return { H, steps, medians, sgd, averaged, theory: theoryCosts(H) };
+}
+
+/** Steps that the theory's step sizes need: their sizes as T goes to its smallest, along the mean gradient. */
+function theoryCosts(H: number) {
+  const instance = separation(H);
+  const cost = (rule: object) => flowSteps(instance, enough, rule as { stepSize: number });
+  const lambdaOf = (stepSize: number) => A / (16 * stepSize);
+  const normalized = 1 / (128 * B);
+  return {
+    variance: varianceOf(instance),
+    sgd: cost({ stepSize: 1 / (2 * H * B ** 2) }),
+    normalized: cost({ stepSize: normalized, lambda: lambdaOf(normalized) }),
+    token: cost({ stepSize: 1 / (2 * B ** 2) }),
+    truncated: cost({ stepSize: 1 / ((64 * A + 2) * B ** 2), budget: A }),
+  };
+}
+
+/** The exponent of H in T ~ H^e, by least squares on logarithms. */
+export function exponentOf(points: readonly { H: number; T: number }[]): number {
+  const logs = points.map(({ H, T }) => [Math.log(H), Math.log(Math.max(1, T))] as const);
+  const mean = (k: 0 | 1) => logs.reduce((sum, log) => sum + log[k], 0) / logs.length;
+  const [x, y] = [mean(0), mean(1)];
+  return logs.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) / logs.reduce((sum, [a]) => sum + (a - x) ** 2, 0);
+}
+
+export async function runSeparation(
+  lengths: readonly number[],
+  setup: Setup<Settings>,
+  onProgress: (fraction: number) => void,
+) {
+  const rows: Awaited<ReturnType<typeof atLength>>[] = [];
+  const total = lengths.length * setup.settings.seeds;
+  let done = 0;
+  for (const H of lengths) rows.push(await atLength(H, setup, () => onProgress(++done / total)));
+  const exponents = Object.fromEntries(
+    (Object.keys(names) as Name[]).map((name) => [
+      name,
+      exponentOf(rows.map(({ H, medians }) => ({ H, T: medians[name] }))),
+    ]),
+  ) as Record<Name, number>;
+  return { rows, exponents };
+}
