@@ -241,8 +241,10 @@ describe('covn doctor and demo', () => {
   });
 
   it('plays the demo', async () => {
-    const { code, stdout, stderr } = await covn(['demo']);
+    const { code, stdout, stderr } = await covn(['demo', '--out', folder]);
     expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('The checkpoint of least KL has Pass@8 = 0.95');
+    expect(existsSync(join(folder, 'fig1.svg'))).toBe(true);
     expect(stdout).toContain('10246 words summed to 476 sentences');
     expect(stdout).toContain('mamba-2.8b-hf covers best');
     expect(stdout).toContain('covn tournament YOUR_FILES');
@@ -292,7 +294,7 @@ describe.skipIf(!existsSync(built))('the built command', () => {
       expect([status, stderr]).toEqual([1, '']);
       expect(stdout).toContain('does not load');
       expect(stdout).not.toMatch(/\n +at /);
-      const failed = node(['demo', '--json'], { COVN_ADDON: addon });
+      const failed = node(['demo', '--json', '--out', folder], { COVN_ADDON: addon });
       expect([failed.status, failed.stdout]).toEqual([1, '']);
       expect(JSON.parse(failed.stderr).error.code).toBe('ERR_COVN_ADDON');
     }

@@ -14,11 +14,15 @@ const perLayer = 0.025 * Math.LN2;
 const N = 16;
 const batch = 128;
 const stepSize = 0.3;
-/** Powers of the square root of 2, to 2048. */
-const steps = [...new Set(Array.from({ length: 23 }, (_, k) => Math.round(2 ** (k / 2))))];
+/** Powers of the square root of 2, and the last step. */
+const stepsUpTo = (last: number): number[] => {
+  const powers = Array.from({ length: 40 }, (_, k) => Math.round(2 ** (k / 2))).filter((step) => step < last);
+  return [...new Set([...powers, last])];
+};
 
 const defaults = {
   seeds: { what: 'training runs', default: 1, min: 1, max: 1000 },
+  steps: { what: 'steps of training', default: 2048, min: 16, max: 2 ** 19 },
   prompts: { what: 'prompts to train on', default: 4000, min: 100, max: 2 ** 17 },
   validation: { what: 'prompts of each class to measure on', default: 256, min: 16, max: 4096 },
 };
@@ -36,7 +40,8 @@ async function train(H: number, seed: number, { settings, job }: Setup<typeof de
   const { model } = modelsOf(task);
   const prompts = Int32Array.from({ length: task.prompts }, (_, i) => i);
   const responses = await task.data.sample(prompts, { N: 1, seed }, job);
-  const passes = Math.ceil((steps.at(-1)! * batch) / task.prompts);
+  const steps = stepsUpTo(settings.steps);
+  const passes = Math.ceil((settings.steps * batch) / task.prompts);
   const options = { rule: 'sgd', stepSize, batch, passes, seed, projection: 'none', checkpoints: steps } as const;
   return (await fit(model, responses, options, job)).checkpoints.map(({ theta }) => theta);
 }
@@ -67,6 +72,7 @@ async function run(H: number, seed: number, setup: Setup<typeof defaults>) {
     const only = weights.map((_, other) => (other === k ? 1 : 0)) as [number, number, number];
     return modelsOf(graphTask({ figure: 2, layers: H, prompts, seed: seed + 1_000_000, classes: only }));
   });
+  const steps = stepsUpTo(setup.settings.steps);
   const measured: Awaited<ReturnType<typeof measure>>[] = [];
   for (const theta of thetas) measured.push(await measure(theta, classes, setup.job));
   return { H, seed, checkpoints: measured.map((row, i) => ({ step: steps[i]!, ...row })), theta: [...thetas.at(-1)!] };
@@ -107,12 +113,12 @@ function converged(runs: readonly Run[], H: number) {
   return { H, kl: kl!, klExpected: perLayer * H, cov8: cov8!, cov16: cov16!, tie, ratio: kl!.value / coverage.value };
 }
 
-function panels(runs: readonly Run[], ends: readonly ReturnType<typeof converged>[]): Panel[] {
+function panels(runs: readonly Run[], ends: readonly ReturnType<typeof converged>[], last: number): Panel[] {
   const along = (key: 'kl' | 'cov16') =>
     layers.map((H) => ({
       name: `H = ${H}`,
       style: 'line' as const,
-      points: steps.map((step, i): Point => {
+      points: stepsUpTo(last).map((step, i): Point => {
         const {
           value: y,
           lower,
@@ -160,10 +166,10 @@ async function work(setup: Setup<typeof defaults>) {
   const ends = layers.map((H) => converged(runs, H));
   const fitted = line(ends.map(({ H, kl }) => ({ x: H, y: kl.value })));
   return {
-    values: { layers, steps, ends, line: fitted, expectedSlope: perLayer, runs },
+    values: { layers, steps: stepsUpTo(setup.settings.steps), ends, line: fitted, expectedSlope: perLayer, runs },
     tables: [
       {
-        title: `After ${steps.at(-1)} steps, ${setup.settings.seeds === 1 ? 'one run' : `medians of ${setup.settings.seeds} runs`}`,
+        title: `After ${setup.settings.steps} steps, ${setup.settings.seeds === 1 ? 'one run' : `medians of ${setup.settings.seeds} runs`}`,
         columns: [
           { name: 'H' },
           { name: 'KL', decimals: 4 },
@@ -194,7 +200,7 @@ async function work(setup: Setup<typeof defaults>) {
         (setup.settings.seeds > 1
           ? `Medians of ${setup.settings.seeds} runs, bands from 1/16 to 15/16 of them.`
           : 'One run.'),
-      panels: panels(runs, ends),
+      panels: panels(runs, ends, setup.settings.steps),
     },
   };
 }

@@ -14,7 +14,7 @@ const panelWidths = { shared: 400, alone: 640 };
 const plotHeight = 300;
 const gap = 28;
 const margin = 20;
-const perRow = 3;
+const mostInRow = 3;
 
 /** The look of every series of the figure, by `lookKey`. */
 function looks(panels: readonly Panel[]): ReadonlyMap<string, Look> {
@@ -156,6 +156,8 @@ export async function drawFigure(figure: Figure): Promise<string> {
   const document = new DOMParser().parseFromString('<svg xmlns="http://www.w3.org/2000/svg"/>', 'image/svg+xml');
   const panelWidth = figure.panels.length > 1 ? panelWidths.shared : panelWidths.alone;
   const style = { Plot, document, look: looks(figure.panels), panelWidth };
+  // Four make a square.
+  const perRow = figure.panels.length === 4 ? 2 : mostInRow;
   const columns = Math.min(perRow, figure.panels.length);
   const width = 2 * margin + columns * panelWidth + (columns - 1) * gap;
   const inner = width - 2 * margin;

@@ -31,7 +31,7 @@ const titles: Readonly<Record<ArenaName, string>> = {
 function separationPanel({ rows }: Separation): Panel {
   const shown = (Object.keys(names) as Name[]).filter((name) => name !== 'normalized8');
   return {
-    title: 'Steps until Cov_16 is at most 0.05, where both dangers meet',
+    title: 'Both at once: steps until Cov_16 is at most 0.05',
     x: { label: 'tokens a response, H', scale: 'log', base: 2 },
     y: { label: 'steps (median over data sets)', scale: 'log', domain: [1, 3000] },
     series: shown.map((name) => ({
@@ -138,7 +138,7 @@ async function work(setup: Setup<Settings>) {
         'Top left: an instance on which any constant step of SGD is too large for one prompt or too small for the others as H grows, while ' +
         `sigma*^2 stays near 34; every other rule has one step size for all H. Medians of ${seeds} data sets, SGD with the best step of a grid at ` +
         'each H; dashed, the parameters of SGD averaged. The others: mean coverage over the iterates of a run of ' +
-        `${steps} steps, with the lower bounds of Lemmas I.6 and I.7. Coverage is exact, but for test-time training (${setup.settings.responses} ` +
+        `${steps} steps, with the lower bounds of Lemmas I.6 and I.7. Coverage is exact, but for test-time training (TTT; ${setup.settings.responses} ` +
         'responses to each prompt); what is below 1e-5 is drawn there.',
       panels: [
         separationPanel(separated),

@@ -59,7 +59,7 @@ export async function take(
 }
 
 /** Whether the parameters after a step are good enough. */
-type Judge = (theta: Float64Array, step: number) => boolean | Promise<boolean>;
+export type Judge = (theta: Float64Array, step: number) => boolean | Promise<boolean>;
 
 /** Coverage at most `enough`, exactly. */
 export const covered =

@@ -11,6 +11,7 @@ import {
   covered,
   firstLikelihood,
   firstStep,
+  type Judge,
   type Rule,
   testResponses,
   testTimeCoverage,
@@ -23,14 +24,16 @@ const enough = 0.05;
 const A = Math.log(16);
 /**
  * Steps of SGD that are tried, as multiples of 2 / (H b^2), around which the best one lies at every H; and of SGD whose
- * parameters are averaged, which can do with larger ones.
+ * parameters are averaged, which can do with larger ones. What is likely to be best comes first.
  */
 const grids = {
-  sgd: Array.from({ length: 8 }, (_, j) => 2 ** ((j - 5) / 2)),
-  averaged: Array.from({ length: 8 }, (_, j) => 2 ** j),
+  sgd: [1, Math.SQRT2, 2, Math.SQRT1_2, 0.5],
+  averaged: [128, 64, 32, 16, 8, 4, 2, 1],
 };
 const sgdStep = (H: number, multiple: number) => (2 * multiple) / (H * b ** 2);
 const tokenStep = 0.02 / B;
+/** Test-time training has no closed form, so that only every so many steps are judged. */
+const tokenEvery = 4;
 /** Steps after which a rule is given up: twice what SGD needs at the largest H. */
 const most = 2048;
 
@@ -41,7 +44,7 @@ export const names = {
   normalized8: 'normalised SGD, K = 8',
   normalized32: 'normalised SGD, K = 32',
   truncated: 'truncated SGD',
-  token: 'token SGD + test-time training',
+  token: 'token SGD + TTT',
   mle: 'maximum likelihood',
   averaged: 'SGD, parameters averaged',
 } as const;
@@ -61,14 +64,19 @@ async function race(H: number, seed: number, { settings, job }: Setup<Settings>)
   const judge = covered(instance, enough);
   const normalized = (batch: number): Rule => ({ rule: 'normalized-sgd', stepSize: 0.03, lambda: 10, batch });
   const responses = await testResponses(instance, settings.responses, seed + 1_000_000, job);
-  const token = async (theta: Float64Array) => (await testTimeCoverage(course, theta, tokenStep, responses)) <= enough;
-  const sgd: number[] = [];
-  const averaged: number[] = [];
-  const sgdAt = (multiple: number): Rule => ({ rule: 'sgd', stepSize: sgdStep(H, multiple) });
-  for (const multiple of grids.sgd) sgd.push(await firstStep(course, sgdAt(multiple), judge, most));
-  for (const multiple of grids.averaged) {
-    averaged.push(await firstStep(course, sgdAt(multiple), averageCovered(instance, enough), most));
-  }
+  const token: Judge = async (theta, step) =>
+    step % tokenEvery === 0 && (await testTimeCoverage(course, theta, tokenStep, responses)) <= enough;
+  /** First steps for each step of the grid; one that needs four times as many as another is given up. */
+  const trySteps = async (grid: readonly number[], judgeOf: () => Judge) => {
+    const first: number[] = [];
+    for (const multiple of grid) {
+      const limit = Math.min(most, 4 * Math.min(...first, most));
+      first.push(await firstStep(course, { rule: 'sgd', stepSize: sgdStep(H, multiple) }, judgeOf(), limit));
+    }
+    return first;
+  };
+  const sgd = await trySteps(grids.sgd, () => judge);
+  const averaged = await trySteps(grids.averaged, () => averageCovered(instance, enough));
   return {
     sgd,
     averaged,
@@ -83,17 +91,19 @@ async function race(H: number, seed: number, { settings, job }: Setup<Settings>)
 
 /** Medians over data sets; of SGD's at the step of least median. */
 async function atLength(H: number, setup: Setup<Settings>, onSeed: () => void) {
-  const races: Awaited<ReturnType<typeof race>>[] = [];
-  for (let i = 0; i < setup.settings.seeds; i++) {
-    races.push(await race(H, setup.seed + i, setup));
-    onSeed();
-  }
+  // Most rules take one thread: data sets run side by side.
+  const races = await Promise.all(
+    Array.from({ length: setup.settings.seeds }, async (_, i) => {
+      const result = await race(H, setup.seed + i, setup);
+      onSeed();
+      return result;
+    }),
+  );
   const best = (key: 'sgd' | 'averaged') => {
     const grid = grids[key];
     const medians = grid.map((_, j) => median(races.map((each) => each[key][j]!)));
     const j = medians.indexOf(Math.min(...medians));
-    const edge = j === 0 || j === grid.length - 1;
-    return { step: sgdStep(H, grid[j]!), multiple: grid[j]!, edge, all: races.map((each) => each[key][j]!), medians };
+    return { step: sgdStep(H, grid[j]!), multiple: grid[j]!, all: races.map((each) => each[key][j]!), medians };
   };
   const [sgd, averaged] = [best('sgd'), best('averaged')];
   const steps = Object.fromEntries(
