@@ -132,7 +132,7 @@ function panels(runs: readonly Run[], ends: readonly ReturnType<typeof converged
     {
       title: 'KL: more for longer responses',
       x,
-      y: { label: 'KL (nats)', scale: 'log', domain: [0.05, 200] },
+      y: { label: 'KL (nats)', scale: 'log', domain: [0.1, 20] },
       series: along('kl'),
     },
     {

@@ -142,7 +142,7 @@ function lengthPanel(long: readonly Long[]): Panel {
       },
       { name: `Cov_${N}, measured`, of: 'Cov', style: 'dots', points: dots('coverage') },
     ],
-    guides: [{ axis: 'y', at: 1 / (2 * n), text: 'probability of the prompt' }],
+    guides: [{ axis: 'y', at: 1 / (2 * n), text: 'probability of the prompt', word: 'below right' }],
   };
 }
 
@@ -195,7 +195,7 @@ async function work(setup: Setup<typeof defaults>) {
         `nats for the estimate 0; Cov_${N} is at most ${unseen.mass}.`,
     ],
     figure: {
-      title: 'What was never seen costs KL without bound, and coverage no more than its probability',
+      title: 'What was never seen costs KL without bound, coverage only its probability',
       caption:
         `Left: a coin estimated by the share of ones in n draws. Its KL is infinite whenever no 1 was drawn; Cov_${N}, the ` +
         `probability of what the estimate makes more than ${N} times too rare, falls as that becomes unlikely. Right: a prompt ` +

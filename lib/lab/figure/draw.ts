@@ -15,6 +15,8 @@ const plotHeight = 300;
 const gap = 28;
 const margin = 20;
 const mostInRow = 3;
+/** How much wider bold letters are. */
+const bold = 1.13;
 
 /** The look of every series of the figure, by `lookKey`. */
 function looks(panels: readonly Panel[]): ReadonlyMap<string, Look> {
@@ -50,11 +52,14 @@ function guideMarks(Plot: PlotLibrary, { guides = [], x, y }: Panel, [left, righ
   const line = { stroke: '#666', strokeWidth: 1, strokeDasharray: '2 3' };
   const word = { fill: '#444', fontSize: sizes.tick, stroke: 'white', strokeWidth: 3, paintOrder: 'stroke' };
   let upright = 0;
-  return guides.flatMap(({ at, axis, text }) => {
+  return guides.flatMap(({ at, axis, text, word: where = 'above left' }) => {
     if (axis === 'y') {
       const place = placeOf(y, at);
-      const below = { frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -7 } as const;
-      return [Plot.ruleY([place], line), Plot.text([text], { ...word, ...below, y: [place] })];
+      const beside =
+        where === 'above left'
+          ? ({ frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -7 } as const)
+          : ({ frameAnchor: 'right', textAnchor: 'end', dx: -4, dy: 9 } as const);
+      return [Plot.ruleY([place], line), Plot.text([text], { ...word, ...beside, y: [place] })];
     }
     const place = placeOf(x, at);
     const [textAnchor, dx] = place - left > 0.6 * (right - left) ? (['end', -4] as const) : (['start', 4] as const);
@@ -131,13 +136,13 @@ function drawPlot({ Plot, document, look, panelWidth }: Style, panel: Panel): st
 function layPanel(style: Style, panel: Panel, legendHeight: number) {
   const { look, panelWidth } = style;
   const chart = drawPlot(style, panel);
-  const title = textLines(wrap(panel.title, sizes.panel, panelWidth), {
+  const title = textLines(wrap(panel.title, sizes.panel, panelWidth, bold), {
     x: 0,
     y: 13,
     size: sizes.panel,
     weight: 'bold',
   });
-  const titleHeight = lineHeight(sizes.panel) * wrap(panel.title, sizes.panel, panelWidth).length + 4;
+  const titleHeight = lineHeight(sizes.panel) * wrap(panel.title, sizes.panel, panelWidth, bold).length + 4;
   const legend = drawLegend(panel.series, look, { y: titleHeight, width: panelWidth, size: sizes.text });
   return {
     height: titleHeight + legendHeight + plotHeight,
@@ -161,7 +166,7 @@ export async function drawFigure(figure: Figure): Promise<string> {
   const columns = Math.min(perRow, figure.panels.length);
   const width = 2 * margin + columns * panelWidth + (columns - 1) * gap;
   const inner = width - 2 * margin;
-  const title = wrap(figure.title, sizes.title, inner);
+  const title = wrap(figure.title, sizes.title, inner, bold);
   let y = margin + lineHeight(sizes.title) * title.length + 8;
   const parts = [textLines(title, { x: margin, y: margin + 14, size: sizes.title, weight: 'bold' })];
   for (let first = 0; first < figure.panels.length; first += perRow) {

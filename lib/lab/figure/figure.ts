@@ -37,6 +37,8 @@ export interface Guide {
   readonly at: number;
   readonly axis: 'x' | 'y';
   readonly text: string;
+  /** Of a level line: where its word is. Default 'above left'. */
+  readonly word?: 'above left' | 'below right';
 }
 
 export interface Panel {

@@ -23,12 +23,13 @@ export const lookOf = (place: number): Look => ({
 /** About how many pixels a text takes. */
 export const textWidth = (text: string, size: number): number => 0.56 * size * [...text].length;
 
-/** Lines of a text that fit a width in pixels. */
-export function wrap(text: string, size: number, width: number): string[] {
+/** Lines of a text that fit a width in pixels; `stretch`: how much wider its letters are than average. */
+export function wrap(text: string, size: number, width: number, stretch = 1): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
-    if (last !== undefined && textWidth(`${last} ${word}`, size) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== undefined && textWidth(`${last} ${word}`, size) * stretch <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
   return lines;
