@@ -85,7 +85,7 @@ export function addLab(program: Command, context: (json?: boolean) => Context): 
     .summary("the paper's results on this machine: tables and pictures")
     .description('Runs an experiment: prints its tables and draws its picture. Without a name, lists the experiments.')
     .option('--json', 'print one JSON document, nothing else')
-    .addHelpText('after', '\nExamples:\n  covn lab\n  covn lab missing-mass --seed 1 --out pictures\n')
+    .addHelpText('after', '\nExamples:\n  covn lab\n  covn lab fig1\n  covn lab fig2 --seeds 16 --out pictures\n')
     .action((flags: { json?: boolean }) => list(context(flags.json)));
   for (const experiment of experiments) {
     const command = addOptions(lab.command(experiment.name).description(experiment.summary));
