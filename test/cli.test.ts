@@ -46,7 +46,7 @@ describe('covn', () => {
   it('prints help and its version, and refuses unknown commands, options and missing arguments with 2', async () => {
     const help = await covn(['--help']);
     expect([help.code, help.stderr]).toEqual([0, '']);
-    for (const name of ['coverage', 'plan', 'tournament', 'best-of-n', 'bench', 'doctor', 'demo']) {
+    for (const name of ['coverage', 'plan', 'tournament', 'best-of-n', 'lab', 'bench', 'doctor', 'demo']) {
       expect(help.stdout).toContain(name);
       const own = await covn([name, '--help']);
       expect([own.code, own.stdout.includes('--json')]).toEqual([0, true]);

@@ -61,8 +61,8 @@ describe('drawFigure', () => {
       expect(words).toContain(word);
     expect(words.join(' ')).toContain(figure.caption.split(',')[0]!);
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
-    // No script, no style or picture from elsewhere.
-    expect(svg).not.toMatch(/<script|<image|href=|url\(|https?:(?!\/\/www\.w3\.org\/2000\/svg")/);
+    // No script, no style sheet, nothing from elsewhere.
+    expect(svg).not.toMatch(/<script|<style|<image|href=|url\(|https?:(?!\/\/www\.w3\.org\/2000\/svg")/);
     expect(await drawFigure(figure)).toBe(svg);
   });
 

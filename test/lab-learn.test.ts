@@ -6,33 +6,39 @@ import { fig1, fig2, scaling } from '../lib/lab/index.ts';
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 describe('fig1', () => {
-  test('KL falls while coverage and Pass@N turn back, and the tournament chooses better', async () => {
-    const small = { prompts: 10_000, validation: 1000, draws: 24 };
-    const { values } = await fig1.run(small, { seed: 0 });
-    const { checkpoints, leastKl, choices } = values;
-    // Uniform over four valid paths: every ratio is 4, a tie, which counts.
-    expect(checkpoints[0]).toMatchObject({ theta: [0, 0, 0, 0], kl: expect.closeTo(Math.log(4), 12) });
-    expect(checkpoints[0]!.coverage).toEqual([1, 1, 1, 0, 0]);
-    for (const [k, { kl }] of checkpoints.entries()) {
-      if (k > 0) expect(kl).toBeLessThanOrEqual(checkpoints[k - 1]!.kl + 0.002);
-    }
-    const cov4 = checkpoints.map(({ coverage }) => coverage[2]!);
-    const zeros = cov4.lastIndexOf(0);
-    expect(zeros).toBeGreaterThanOrEqual(5);
-    expect(cov4.slice(1, zeros + 1)).toEqual(Array(zeros).fill(0));
-    for (const coverage of cov4.slice(zeros + 1)) expect(coverage).toBeCloseTo(0.1, 12);
-    expect(cov4.length).toBeGreaterThan(zeros + 1);
-    // Cov_2 cannot fall below 0.1 for a model that does not see the class.
-    for (const { coverage } of checkpoints) expect(coverage[0]!).toBeGreaterThanOrEqual(0.1 - 1e-12);
-    expect(Math.abs(leastKl.pass8 - 0.957)).toBeLessThanOrEqual(0.003);
-    expect(Math.abs(leastKl.sampled.value - 0.957)).toBeLessThanOrEqual(0.015);
-    for (const { pass8, coverage4, tied, tiedPass8, checkpoint } of choices) {
-      expect([pass8 >= 0.99, coverage4]).toEqual([true, 0]);
-      expect(tied).toContain(checkpoint);
-      expect(tiedPass8.least <= pass8 && pass8 <= tiedPass8.most).toBe(true);
-    }
-    expect(choices.map(({ N }) => N)).toEqual([2, 4, 8]);
-  });
+  test.each([
+    ['SGD', 0],
+    ['Adam', 1],
+  ] as const)(
+    '%s: KL falls while coverage and Pass@N turn back, and the tournament chooses better',
+    async (_, adam) => {
+      const small = { prompts: 10_000, validation: 1000, draws: 24, adam };
+      const { values } = await fig1.run(small, { seed: 0 });
+      const { checkpoints, leastKl, choices } = values;
+      // Uniform over four valid paths: every ratio is 4, a tie, which counts.
+      expect(checkpoints[0]).toMatchObject({ theta: [0, 0, 0, 0], kl: expect.closeTo(Math.log(4), 12) });
+      expect(checkpoints[0]!.coverage).toEqual([1, 1, 1, 0, 0]);
+      for (const [k, { kl }] of checkpoints.entries()) {
+        if (k > 0) expect(kl).toBeLessThanOrEqual(checkpoints[k - 1]!.kl + 0.002);
+      }
+      const cov4 = checkpoints.map(({ coverage }) => coverage[2]!);
+      const zeros = cov4.lastIndexOf(0);
+      expect(zeros).toBeGreaterThanOrEqual(5);
+      expect(cov4.slice(1, zeros + 1)).toEqual(Array(zeros).fill(0));
+      for (const coverage of cov4.slice(zeros + 1)) expect(coverage).toBeCloseTo(0.1, 12);
+      expect(cov4.length).toBeGreaterThan(zeros + 1);
+      // Cov_2 cannot fall below 0.1 for a model that does not see the class.
+      for (const { coverage } of checkpoints) expect(coverage[0]!).toBeGreaterThanOrEqual(0.1 - 1e-12);
+      expect(Math.abs(leastKl.pass8 - 0.957)).toBeLessThanOrEqual(0.003);
+      expect(Math.abs(leastKl.sampled.value - 0.957)).toBeLessThanOrEqual(0.015);
+      for (const { pass8, coverage4, tied, tiedPass8, checkpoint } of choices) {
+        expect([pass8 >= 0.99, coverage4]).toEqual([true, 0]);
+        expect(tied).toContain(checkpoint);
+        expect(tiedPass8.least <= pass8 && pass8 <= tiedPass8.most).toBe(true);
+      }
+      expect(choices.map(({ N }) => N)).toEqual([2, 4, 8]);
+    },
+  );
 
   test('checkpoints are measured as their two numbers say (4.7)', async () => {
     const { values } = await fig1.run({ prompts: 2000, validation: 200, draws: 12 }, { seed: 5 });
@@ -81,6 +87,22 @@ describe('fig2', () => {
     expect(ends[0]!.ratio < ends[1]!.ratio && ends[1]!.ratio < ends[2]!.ratio).toBe(true);
     // From nothing: at first every node of the graph is as likely, and so on to what the classes cannot tell.
     for (const { checkpoints } of runs) expect(checkpoints[0]!.kl).toBeGreaterThan(2 * checkpoints.at(-1)!.kl);
+  });
+});
+
+describe('fig2 on several runs', () => {
+  test('has medians and bands', async () => {
+    const tiny = { seeds: 3, steps: 16, prompts: 200, validation: 16 };
+    const { values, figure } = await fig2.run(tiny, { seed: 1 });
+    for (const { H, kl } of values.ends) {
+      const all = values.runs.filter((run) => run.H === H).map(({ checkpoints }) => checkpoints.at(-1)!.kl);
+      const [least, middle, most] = all.sort((a, b) => a - b) as [number, number, number];
+      expect(kl.value).toBe(middle);
+      // The quantiles 1/16 and 15/16 of three values lie an eighth of the way in.
+      expect(kl.lower).toBeCloseTo(least + (middle - least) / 8, 12);
+      expect(kl.upper).toBeCloseTo(most - (most - middle) / 8, 12);
+    }
+    expect(figure.panels[0]!.series[0]!.points).toHaveLength(8);
   });
 });
 

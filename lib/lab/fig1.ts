@@ -6,8 +6,8 @@ import { type GraphTask, graphTask } from '../graph/index.ts';
 import { exactKl, fit, LinearModel } from '../learn/index.ts';
 import { TabularModel } from '../model/index.ts';
 import { type Tournament, tournament } from '../tournament/index.ts';
-import { experiment, type Setup } from './experiment.ts';
-import type { Guide, Panel } from './figure/index.ts';
+import { experiment, type Setup, type Table } from './experiment.ts';
+import type { Figure, Guide, Panel } from './figure/index.ts';
 
 /** The paper's N of coverage, and the Pass@N that each pairs with (N/2). */
 const coverageNs = [2, 3, 4, 4.6, 5.7];
@@ -17,21 +17,27 @@ const last = 24;
 /** Checkpoints grow apart: what happens first happens fast. */
 const steps = Array.from({ length: last + 1 }, (_, k) => Math.round(2.6 * k ** 2));
 const batch = 128;
-const stepSize = 1;
-/** "Repeat the class of the earlier choice" is learned (5:1)^2 = 25 times as fast as the parity rule. */
-const scales = { repeat: 1, parity: 0.2 };
+/**
+ * "Repeat the class of the earlier choice" is to be learned much faster than the parity rule. SGD's speed is the square of a
+ * feature's scale, Adam's the scale itself.
+ */
+const optimizers = [
+  { rule: 'sgd', stepSize: 1, scales: { repeat: 1, parity: 0.2 } },
+  { rule: 'adam', stepSize: 0.05, scales: { repeat: 1, parity: 0.1 } },
+] as const;
 
 const defaults = {
   prompts: { what: 'prompts to train on', default: 20_000, min: 1000, max: 2 ** 20 },
   validation: { what: 'prompts to measure on', default: 4000, min: 100, max: 100_000 },
   draws: { what: 'responses drawn for each prompt and checkpoint', default: 48, min: 12, max: 100_000 },
+  adam: { what: '1: train by Adam in place of SGD', default: 0, min: 0, max: 1 },
 };
 
 /** A linear model over valid paths, uniform over the four of them at theta = 0, and pi_D on the same machine. */
-function modelsOf(task: GraphTask) {
+function modelsOf(task: GraphTask, adam: number) {
   const { machine, dimension, featureOffsets, featureIds, featureValues } = task.features({
     candidates: 'passable',
-    scales,
+    scales: optimizers[adam]!.scales,
   });
   const { logProbs: _, ...contexts } = machine;
   const model = new LinearModel({ ...contexts, dimension, featureOffsets, featureIds, featureValues });
@@ -41,14 +47,15 @@ function modelsOf(task: GraphTask) {
 /** The parameters after each of `steps`. */
 async function train({ settings, seed, job }: Setup<typeof defaults>, onProgress: (fraction: number) => void) {
   const task = graphTask({ figure: 1, prompts: settings.prompts, seed });
-  const { model } = modelsOf(task);
+  const { model } = modelsOf(task, settings.adam);
+  const { rule, stepSize } = optimizers[settings.adam]!;
   const prompts = Int32Array.from({ length: task.prompts }, (_, i) => i);
   const responses = await task.data.sample(prompts, { N: 1, seed }, job);
   const passes = Math.ceil((steps[last]! * batch) / task.prompts);
   const fitted = await fit(
     model,
     responses,
-    { rule: 'sgd', stepSize, batch, passes, seed, projection: 'none', checkpoints: steps },
+    { rule, stepSize, batch, passes, seed, projection: 'none', checkpoints: steps },
     { ...job, onProgress },
   );
   return fitted.checkpoints.map(({ theta }) => theta);
@@ -62,7 +69,7 @@ async function validate({ settings, seed, job }: Setup<typeof defaults>) {
   const left = [...wanted];
   const prompts = Int32Array.from(task.classOf.keys()).filter((i) => left[task.classOf[i]! - 1]!-- > 0);
   const responses = await task.data.sample(prompts, { N: 1, seed }, job);
-  return { task, ...modelsOf(task), prompts, responses };
+  return { task, ...modelsOf(task, settings.adam), prompts, responses };
 }
 
 const mean = (values: Float64Array) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -139,105 +146,18 @@ function panels(measured: readonly Measured[], guides: readonly Guide[]): Panel[
   ];
 }
 
-const columns = [
-  { name: 'step' },
-  { name: 'KL', decimals: 4 },
-  { name: 'Cov_2', decimals: 2 },
-  { name: 'Cov_4', decimals: 2 },
-  { name: 'Cov_5.7', decimals: 2 },
-  { name: 'Pass@4', decimals: 3 },
-  { name: 'Pass@8', decimals: 3 },
-  { name: 'Pass@12', decimals: 3 },
-  { name: 'Pass@8, exact', decimals: 4 },
-  { name: '' },
-];
-
-async function work(setup: Setup<typeof defaults>) {
-  const thetas = await train(setup, (fraction) => setup.onProgress(0.2 * fraction));
-  const validation = await validate(setup);
-  const measured: Measured[] = [];
-  for (const theta of thetas) {
-    measured.push(await measure(theta, validation, setup));
-    setup.onProgress(0.2 + (0.7 * measured.length) / thetas.length);
-  }
-  const names = steps.map((step) => `step ${step}`);
-  const logProbs = Float64Array.from(measured.flatMap((row) => [...row.logProbs]));
-  const results = await tournament({ logProbs, models: thetas.length, names, N: tournamentNs, ...setup.job });
-  const choices = results.map((result) => choiceOf(result, measured));
-  const leastKl = results[0]!.minCrossEntropy;
-  const least = measured[leastKl]!;
-  const marks = (k: number) => [
-    ...(k === leastKl ? ['least KL'] : []),
-    ...choices.filter(({ checkpoint }) => checkpoint === k).map(({ N }) => `tournament N = ${N}`),
-  ];
-  const guides: Guide[] = [...new Set([...choices.map(({ checkpoint }) => checkpoint), leastKl])].map((at) => ({
-    axis: 'x',
-    at,
-    text:
-      at === leastKl
-        ? 'least KL'
-        : `tournament, N = ${choices
-            .filter(({ checkpoint }) => checkpoint === at)
-            .map(({ N }) => N)
-            .join(', ')}`,
-  }));
-  return {
-    values: {
-      steps,
-      checkpoints: measured.map(({ logProbs: _, ...row }, k) => ({ step: steps[k]!, theta: [...thetas[k]!], ...row })),
-      leastKl: {
-        checkpoint: leastKl,
-        step: steps[leastKl]!,
-        kl: least.kl,
-        pass8: least.passExact[1]!,
-        sampled: least.pass[1]!,
-      },
-      choices,
-    },
-    tables: [
-      {
-        title: 'Checkpoints along training on the 0.9 / 0.1 mixture',
-        columns,
-        rows: measured.map(({ kl, coverage, pass, passExact }, k) => [
-          ...[steps[k]!, kl, coverage[0]!, coverage[2]!, coverage[4]!],
-          ...[...pass.map(({ value }) => value), passExact[1]!, marks(k).join(', ')],
-        ]),
-      },
-      {
-        title: 'The choices',
-        columns: [
-          { name: 'rule' },
-          { name: 'step' },
-          { name: 'Pass@8', decimals: 4 },
-          { name: 'Cov_4', decimals: 2 },
-          { name: 'tied' },
-          { name: 'Pass@8 over the tied' },
-        ],
-        rows: [
-          ['least KL', steps[leastKl]!, least.passExact[1]!, least.coverage[2]!, '', ''],
-          ...choices.map(({ N, step, pass8, coverage4, tied, tiedPass8: { least, most } }) => [
-            ...[`tournament, N = ${N}`, step, pass8, coverage4],
-            ...[`${tied.length}: ${ranges(tied)}`, `${least.toFixed(3)} to ${most.toFixed(3)}`],
-          ]),
-        ],
-      },
-    ],
-    findings: [
-      `The checkpoint of least KL has Pass@8 = ${least.passExact[1]!.toFixed(3)}, the tournament's choices ` +
-        `${choices.map(({ pass8 }) => pass8.toFixed(3)).join(', ')}: the paper's 0.96 against 1.00.`,
-    ],
-    figure: {
-      title: 'Figure 1: the checkpoint of least KL is not the one to draw from',
-      caption:
-        'A linear model learns paths through graphs. The right path is that of class G1 (0.9) or G2 (0.1), which the prompt ' +
-        'does not show. The model starts uniform over the four valid paths, soon learns that the second choice repeats the first ' +
-        "one's class, and slowly that G1 is more frequent. Cov_N is the probability that the right path is at least N times less " +
-        'likely under the model than under the data; Pass@N that one of N drawn paths is right. Dotted: what least KL and the ' +
-        `tournament (N = ${tournamentNs.join(', ')}) choose. On ${setup.settings.validation} prompts, ${setup.settings.draws} draws each.`,
-      panels: panels(measured, guides),
-    },
-  };
+/** What was chosen: each rule's checkpoint. */
+interface Chosen {
+  readonly measured: readonly Measured[];
+  readonly leastKl: number;
+  readonly choices: readonly ReturnType<typeof choiceOf>[];
 }
+
+/** The rules that choose a checkpoint. */
+const choosers = ({ leastKl, choices }: Chosen, k: number): string[] => {
+  const Ns = choices.filter(({ checkpoint }) => checkpoint === k).map(({ N }) => N);
+  return [...(k === leastKl ? ['least KL'] : []), ...(Ns.length > 0 ? [`tournament, N = ${Ns.join(', ')}`] : [])];
+};
 
 /** Whole numbers as ranges: "3-6, 9". */
 function ranges(sorted: readonly number[]): string {
@@ -248,6 +168,91 @@ function ranges(sorted: readonly number[]): string {
     else runs.push([k, k]);
   }
   return runs.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(', ');
+}
+
+function tablesOf(chosen: Chosen): Table[] {
+  const { measured, leastKl, choices } = chosen;
+  const least = measured[leastKl]!;
+  const probability = (name: string, decimals = 3) => ({ name, decimals });
+  return [
+    {
+      title: 'Checkpoints along training on the 0.9 / 0.1 mixture',
+      columns: [
+        ...[{ name: 'step' }, probability('KL', 4), probability('Cov_2', 2), probability('Cov_4', 2)],
+        ...[probability('Cov_5.7', 2), ...passNs.map((N) => probability(`Pass@${N}`)), probability('Pass@8, exact', 4)],
+        { name: 'chosen by' },
+      ],
+      rows: measured.map(({ kl, coverage, pass, passExact }, k) => [
+        ...[steps[k]!, kl, coverage[0]!, coverage[2]!, coverage[4]!],
+        ...[...pass.map(({ value }) => value), passExact[1]!, choosers(chosen, k).join(', ')],
+      ]),
+    },
+    {
+      title: 'The choices',
+      columns: [
+        ...[{ name: 'rule' }, { name: 'step' }, probability('Pass@8', 4), probability('Cov_4', 2)],
+        ...[{ name: 'tied checkpoints' }, { name: 'Pass@8 over the tied' }],
+      ],
+      rows: [
+        ['least KL', steps[leastKl]!, least.passExact[1]!, least.coverage[2]!, '', ''],
+        ...choices.map(({ N, step, pass8, coverage4, tied, tiedPass8: { least, most } }) => [
+          ...[`tournament, N = ${N}`, step, pass8, coverage4],
+          ...[`${tied.length}: ${ranges(tied)}`, `${least.toFixed(3)} to ${most.toFixed(3)}`],
+        ]),
+      ],
+    },
+  ];
+}
+
+function figureOf(chosen: Chosen, { validation, draws }: { validation: number; draws: number }): Figure {
+  const places = new Set([...chosen.choices.map(({ checkpoint }) => checkpoint), chosen.leastKl]);
+  const guides = [...places].map((at): Guide => ({ axis: 'x', at, text: choosers(chosen, at).join('; ') }));
+  return {
+    title: 'Figure 1: the checkpoint of least KL is not the one to draw from',
+    caption:
+      'A linear model learns paths through graphs. The right path is that of class G1 (0.9) or G2 (0.1), which the prompt ' +
+      'does not show. The model starts uniform over the four valid paths, soon learns that the second choice repeats the first ' +
+      "one's class, and slowly that G1 is more frequent. Cov_N is the probability that the right path is at least N times less " +
+      'likely under the model than under the data; Pass@N that one of N drawn paths is right. Dotted: what least KL and the ' +
+      `tournament (N = ${tournamentNs.join(', ')}) choose. On ${validation} prompts, ${draws} draws each.`,
+    panels: panels(chosen.measured, guides),
+  };
+}
+
+/** KL, coverage and Pass@N of all checkpoints, and the choices among them. */
+async function choose(setup: Setup<typeof defaults>, thetas: readonly Float64Array[]): Promise<Chosen> {
+  const validation = await validate(setup);
+  const measured: Measured[] = [];
+  for (const theta of thetas) {
+    measured.push(await measure(theta, validation, setup));
+    setup.onProgress(0.2 + (0.7 * measured.length) / thetas.length);
+  }
+  const names = steps.map((step) => `step ${step}`);
+  const logProbs = Float64Array.from(measured.flatMap((row) => [...row.logProbs]));
+  const results = await tournament({ logProbs, models: thetas.length, names, N: tournamentNs, ...setup.job });
+  const choices = results.map((result) => choiceOf(result, measured));
+  return { measured, choices, leastKl: results[0]!.minCrossEntropy };
+}
+
+async function work(setup: Setup<typeof defaults>) {
+  const thetas = await train(setup, (fraction) => setup.onProgress(0.2 * fraction));
+  const chosen = await choose(setup, thetas);
+  const { measured, leastKl, choices } = chosen;
+  const { kl, passExact, pass } = measured[leastKl]!;
+  return {
+    values: {
+      steps,
+      checkpoints: measured.map(({ logProbs: _, ...row }, k) => ({ step: steps[k]!, theta: [...thetas[k]!], ...row })),
+      leastKl: { checkpoint: leastKl, step: steps[leastKl]!, kl, pass8: passExact[1]!, sampled: pass[1]! },
+      choices,
+    },
+    tables: tablesOf(chosen),
+    findings: [
+      `The checkpoint of least KL has Pass@8 = ${passExact[1]!.toFixed(3)}, the tournament's choices ` +
+        `${choices.map(({ pass8 }) => pass8.toFixed(3)).join(', ')}: the paper's 0.96 against 1.00.`,
+    ],
+    figure: figureOf(chosen, setup.settings),
+  };
 }
 
 /** The mechanism of Figure 1 (instance 4.7, App. C). */

@@ -97,8 +97,12 @@ function axes({ x, y, series }: Panel) {
   };
 }
 
-/** An SVG with hundredths of pixels in its tags; the words between them stay. */
-const shorten = (svg: string): string => svg.replace(/<[^>]*>/g, (tag) => tag.replace(/(\.\d\d)\d+/g, '$1'));
+/**
+ * A chart as part of a picture: hundredths of pixels in its tags (the words between them stay), and without the style that
+ * Plot adds for charts in a page, whose `height: auto` would stretch it.
+ */
+const embed = (svg: string): string =>
+  svg.replace(/<style>[^<]*<\/style>/g, '').replace(/<[^>]*>/g, (tag) => tag.replace(/(\.\d\d)\d+/g, '$1'));
 
 /** What the panels of a figure have in common. */
 interface Style {
@@ -129,7 +133,7 @@ function drawPlot({ Plot, document, look, panelWidth }: Style, panel: Panel): st
       ...guideMarks(Plot, panel, x.domain),
     ],
   } as Parameters<PlotLibrary['plot']>[0]);
-  return shorten(String(svg));
+  return embed(String(svg));
 }
 
 /** A panel's height, and its picture at a place. */
