@@ -17,7 +17,8 @@ import {
 } from '../lib/lab/rules/instance.ts';
 import { benign, separation, tooLarge, tooSmall } from '../lib/lab/rules/instances.ts';
 import { averageCovered, courseOf, covered, firstStep, type Rule, take } from '../lib/lab/rules/learners.ts';
-import { exponentOf, median } from '../lib/lab/rules/separation.ts';
+import { exponentOf } from '../lib/lab/rules/separation.ts';
+import { line, mean, median, quantile } from '../lib/lab/statistics.ts';
 import { binomialAtLeast } from './oracles/binomial.ts';
 
 const lengths = [16, 32, 64, 128, 256, 512, 1024];
@@ -121,7 +122,17 @@ describe('the rules', () => {
     expect(Math.abs(median(first) / flowSteps(instance, 0.05, { stepSize }) - 1)).toBeLessThan(0.25);
   });
 
-  test('exponents and medians', () => {
+  test('exponents, medians and lines', () => {
+    expect([mean([1, 2, 6]), quantile([0, 10, 20], 0.25), quantile([7], 0.9)]).toEqual([3, 5, 7]);
+    const points = [0, 1, 2, 3].map((x) => ({ x, y: 2 - 3 * x }));
+    expect(line(points)).toEqual({ slope: -3, intercept: 2, r2: 1 });
+    // By hand: deviations (-1, 0, 1) and (-2/3, 1/3, 1/3).
+    const bent = [
+      { x: 0, y: 0 },
+      { x: 1, y: 1 },
+      { x: 2, y: 1 },
+    ];
+    expect(line(bent)).toEqual({ slope: 0.5, intercept: expect.closeTo(1 / 6, 12), r2: expect.closeTo(0.75, 12) });
     expect(exponentOf(lengths.map((H) => ({ H, T: 3 * H ** 0.75 })))).toBeCloseTo(0.75, 12);
     expect([median([5, 1, 3]), median([4, 1, 3, 2]), median([1, Number.POSITIVE_INFINITY])]).toEqual([
       3,

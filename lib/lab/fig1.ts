@@ -8,6 +8,7 @@ import { TabularModel } from '../model/index.ts';
 import { type Tournament, tournament } from '../tournament/index.ts';
 import { experiment, type Setup, type Table } from './experiment.ts';
 import type { Figure, Guide, Panel } from './figure/index.ts';
+import { mean } from './statistics.ts';
 
 /** The paper's N of coverage, and the Pass@N that each pairs with (N/2). */
 const coverageNs = [2, 3, 4, 4.6, 5.7];
@@ -71,8 +72,6 @@ async function validate({ settings, seed, job }: Setup<typeof defaults>) {
   const responses = await task.data.sample(prompts, { N: 1, seed }, job);
   return { task, ...modelsOf(task, settings.adam), prompts, responses };
 }
-
-const mean = (values: Float64Array) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** KL, coverage and Pass@N of a checkpoint. */
 async function measure(

@@ -6,6 +6,7 @@ import { exactKl, exactLogRatios, fit, LinearModel } from '../learn/index.ts';
 import { TabularModel } from '../model/index.ts';
 import { experiment, type Setup } from './experiment.ts';
 import type { Panel, Point } from './figure/index.ts';
+import { line, median, quantile } from './statistics.ts';
 
 /** Layers of the graphs, the classes' weights (App. C), and what is expected of KL: 0.05 (H/2) log 2. */
 const layers = [8, 16, 24];
@@ -80,29 +81,12 @@ async function run(H: number, seed: number, setup: Setup<typeof defaults>) {
 
 type Run = Awaited<ReturnType<typeof run>>;
 
-/** The value below which a share of the values lies, between them where it falls between. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  return sorted[low]! + (at - low) * ((sorted[low + 1] ?? sorted[low]!) - sorted[low]!);
-}
-
 /** Median over runs, and the paper's band of quantiles 1/16 to 15/16. */
 const summary = (values: readonly number[]) => ({
-  value: quantile(values, 0.5),
+  value: median(values),
   lower: quantile(values, 1 / 16),
   upper: quantile(values, 15 / 16),
 });
-
-/** The line of least squares, and how much of the variance it explains. */
-function line(points: readonly { x: number; y: number }[]) {
-  const mean = (of: (p: { x: number; y: number }) => number) =>
-    points.reduce((sum, p) => sum + of(p), 0) / points.length;
-  const [x, y] = [mean((p) => p.x), mean((p) => p.y)];
-  const [xx, xy, yy] = [mean((p) => (p.x - x) ** 2), mean((p) => (p.x - x) * (p.y - y)), mean((p) => (p.y - y) ** 2)];
-  return { slope: xy / xx, intercept: y - (xy / xx) * x, r2: xy ** 2 / (xx * yy) };
-}
 
 function converged(runs: readonly Run[], H: number) {
   const ends = runs.filter((run) => run.H === H).map(({ checkpoints }) => checkpoints.at(-1)!);

@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { experiment, type Setup } from '../experiment.ts';
 import type { Figure } from '../figure/index.ts';
+import { median } from '../statistics.ts';
 import { type Comparison, compare, conversions, draws, looseness, N, nothing } from './bounds.ts';
 import { drawInstance, families, nearlyTight } from './instances.ts';
 
@@ -15,10 +16,6 @@ interface Row {
   readonly instance: number;
   readonly comparisons: readonly Comparison[];
 }
-
-/** The median; of an even number the upper one. */
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 /** What each conversion comes to over all instances. */
 function summarise(rows: readonly Row[]) {

@@ -2,6 +2,7 @@
 
 import { fit } from '../../learn/index.ts';
 import type { Setup } from '../experiment.ts';
+import { mean } from '../statistics.ts';
 import { coverageAt, drawData, type Instance } from './instance.ts';
 import { benign, tooLarge, tooSmall } from './instances.ts';
 import {
@@ -25,8 +26,6 @@ export const averaged = {
   mle: 'maximum likelihood',
 } as const;
 export type Averaged = keyof typeof averaged;
-
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** An instance, SGD's step there, and the others', which do not depend on H. */
 interface Arena {

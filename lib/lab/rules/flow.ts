@@ -1,5 +1,6 @@
 /** What tiny steps come to: mean gradients followed as a flow, in closed form. */
 
+import type { TheoryStep } from '../../learn/index.ts';
 import { coverageAt, type Instance, tokenKl, tokenLogs } from './instance.ts';
 
 /** The mean gradient of log pi_theta(y|x) under pi_D, over the first `tokensOf` tokens of a response to each prompt. */
@@ -23,14 +24,10 @@ const resolution = 0.02;
 /**
  * How many tiny steps lead from the start to coverage of at most `enough`: the length of the flow along the mean gradient,
  * divided by the step size.
- * @param rule `budget`: A of truncated SGD, which uses as many tokens as its running KL allows; `lambda`: of normalised SGD,
+ * @param rule `A` of truncated SGD, which uses as many tokens as its running KL allows; `lambda`: of normalised SGD,
  *   with batches so large that gradients are their means
  */
-export function flowSteps(
-  instance: Instance,
-  enough: number,
-  { stepSize, lambda, budget }: { stepSize: number; lambda?: number; budget?: number },
-): number {
+export function flowSteps(instance: Instance, enough: number, { stepSize, lambda, A }: TheoryStep): number {
   const tokens = instance.informative ?? instance.H;
   let theta = Float64Array.from(instance.start);
   let steps = 0;
@@ -38,7 +35,7 @@ export function flowSteps(
     if (coverageAt(instance, theta, enough) <= enough) return steps;
     const at = theta;
     const tokensOf = (prompt: number) =>
-      budget === undefined ? tokens : Math.min(tokens, budget / tokenKl(instance, at, prompt));
+      A === undefined ? tokens : Math.min(tokens, A / tokenKl(instance, at, prompt));
     const gradient = meanGradient(instance, theta, tokensOf);
     const changes = instance.features.flatMap((phis) =>
       phis.map((phi) => Math.abs(phi.reduce((sum, x, i) => sum + x * gradient[i]!, 0))),

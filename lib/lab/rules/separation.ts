@@ -1,6 +1,8 @@
 /** How many steps each rule needs, against H, where SGD can take neither large steps nor small ones. */
 
+import { theoryStep } from '../../learn/index.ts';
 import type { Setup } from '../experiment.ts';
+import { line, median } from '../statistics.ts';
 import { flowSteps } from './flow.ts';
 import { drawData, varianceOf } from './instance.ts';
 import { separation } from './instances.ts';
@@ -50,12 +52,6 @@ export const names = {
   averaged: 'SGD, parameters averaged',
 } as const;
 export type Name = keyof typeof names;
-
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((x, y) => x - y);
-  const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
-  return low === high ? low : (low + high) / 2;
-};
 
 /** First steps of one data set. SGD has one for each step of the grid. */
 async function race(H: number, seed: number, { settings, job }: Setup<Settings>) {
@@ -136,28 +132,24 @@ async function atLength(H: number, setup: Setup<Settings>, onSeed: () => void) {
   return { H, steps, medians, sgd, averaged, theory: theoryCosts(H) };
 }
 
-/** Steps that the theory's step sizes need: their sizes as T goes to its smallest, along the mean gradient. */
+/** What the theorems' step sizes cost, along the mean gradient. Their terms in T do not bind, even at this many steps. */
 function theoryCosts(H: number) {
   const instance = separation(H);
-  const cost = (rule: object) => flowSteps(instance, enough, rule as { stepSize: number });
-  const lambdaOf = (stepSize: number) => A / (16 * stepSize);
-  const normalized = 1 / (128 * B);
+  const variance = varianceOf(instance);
+  const cost = (rule: Parameters<typeof theoryStep>[0]) =>
+    flowSteps(instance, enough, theoryStep(rule, { B, T: 2e6, variance, H, N: 16 }));
   return {
-    variance: varianceOf(instance),
-    sgd: cost({ stepSize: 1 / (2 * H * B ** 2) }),
-    normalized: cost({ stepSize: normalized, lambda: lambdaOf(normalized) }),
-    token: cost({ stepSize: 1 / (2 * B ** 2) }),
-    truncated: cost({ stepSize: 1 / ((64 * A + 2) * B ** 2), budget: A }),
+    variance,
+    sgd: cost('sgd'),
+    normalized: cost('normalized-sgd'),
+    token: cost('token-sgd'),
+    truncated: cost('truncated-sgd'),
   };
 }
 
 /** The exponent of H in T ~ H^e, by least squares on logarithms. */
-export function exponentOf(points: readonly { H: number; T: number }[]): number {
-  const logs = points.map(({ H, T }) => [Math.log(H), Math.log(Math.max(1, T))] as const);
-  const mean = (k: 0 | 1) => logs.reduce((sum, log) => sum + log[k], 0) / logs.length;
-  const [x, y] = [mean(0), mean(1)];
-  return logs.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) / logs.reduce((sum, [a]) => sum + (a - x) ** 2, 0);
-}
+export const exponentOf = (points: readonly { readonly H: number; readonly T: number }[]): number =>
+  line(points.map(({ H, T }) => ({ x: Math.log(H), y: Math.log(Math.max(1, T)) }))).slope;
 
 export async function runSeparation(
   lengths: readonly number[],
