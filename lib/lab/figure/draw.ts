@@ -48,30 +48,29 @@ function seriesMarks(Plot: PlotLibrary, { style, points }: Series, { colour, sym
 }
 
 /** Lines across the panel, each with its word: words of upright lines below one another, on the side with more room. */
-function guideMarks(Plot: PlotLibrary, { guides = [], x, y }: Panel, [left, right]: readonly [number, number]): Mark[] {
+function guideMarks(Plot: PlotLibrary, { guides = [], x, y }: Panel, [from, to]: readonly [number, number]): Mark[] {
   const line = { stroke: '#666', strokeWidth: 1, strokeDasharray: '2 3' };
   const word = { fill: '#444', fontSize: sizes.tick, stroke: 'white', strokeWidth: 3, paintOrder: 'stroke' };
   let upright = 0;
   return guides.flatMap(({ at, axis, text, word: where = 'above left' }) => {
     if (axis === 'y') {
       const place = placeOf(y, at);
-      const beside =
-        where === 'above left'
-          ? ({ frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -7 } as const)
-          : ({ frameAnchor: 'right', textAnchor: 'end', dx: -4, dy: 9 } as const);
+      const left = where === 'above left';
+      const [frameAnchor, textAnchor, dx] = left ? (['left', 'start', 4] as const) : (['right', 'end', -4] as const);
+      const beside = { frameAnchor, textAnchor, dx, dy: where === 'below right' ? 9 : -7 };
       return [Plot.ruleY([place], line), Plot.text([text], { ...word, ...beside, y: [place] })];
     }
     const place = placeOf(x, at);
-    const [textAnchor, dx] = place - left > 0.6 * (right - left) ? (['end', -4] as const) : (['start', 4] as const);
+    const [textAnchor, dx] = place - from > 0.6 * (to - from) ? (['end', -4] as const) : (['start', 4] as const);
     const below = { frameAnchor: 'top', textAnchor, dx, dy: 7 + 14 * upright++ } as const;
     return [Plot.ruleX([place], line), Plot.text([text], { ...word, ...below, x: [place] })];
   });
 }
 
-/** The points of a series that have a place on both axes, and where. */
-function placed({ x, y }: Panel, series: Series): Series {
+/** The points of a series that have a place on both axes, and where; intervals end with the axis. */
+function placed({ x, y }: Panel, series: Series, [low, high]: readonly [number, number]): Series {
   const inside = (value: number | undefined) =>
-    value === undefined ? undefined : placeOf(y, y.scale === 'log' ? Math.max(value, Number.MIN_VALUE) : value);
+    value === undefined ? undefined : Math.min(high, hasPlace(y, value) ? Math.max(low, placeOf(y, value)) : low);
   const points = series.points
     .filter((point) => hasPlace(x, point.x) && hasPlace(y, point.y))
     .map((point) => {
@@ -129,7 +128,9 @@ function drawPlot({ Plot, document, look, panelWidth }: Style, panel: Panel): st
     y: { ...y, label: panel.y.label, labelAnchor: 'top', labelArrow: 'none', grid: !panel.y.categories },
     marks: [
       Plot.frame({ stroke: '#bbb' }),
-      ...panel.series.flatMap((series) => seriesMarks(Plot, placed(panel, series), look.get(lookKey(series))!)),
+      ...panel.series.flatMap((series) =>
+        seriesMarks(Plot, placed(panel, series, y.domain), look.get(lookKey(series))!),
+      ),
       ...guideMarks(Plot, panel, x.domain),
     ],
   } as Parameters<PlotLibrary['plot']>[0]);

@@ -38,7 +38,7 @@ export interface Guide {
   readonly axis: 'x' | 'y';
   readonly text: string;
   /** Of a level line: where its word is. Default 'above left'. */
-  readonly word?: 'above left' | 'below right';
+  readonly word?: 'above left' | 'above right' | 'below right';
 }
 
 export interface Panel {
