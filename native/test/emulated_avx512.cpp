@@ -128,6 +128,13 @@ static simde__m512d _mm512_cvtepi64_pd(simde__m512i a) {
   for (int i = 0; i < 8; i++) out[i] = static_cast<double>(in[i]);
   return simde_mm512_loadu_pd(out);
 }
+static simde__m256i _mm512_cvttpd_epi32(simde__m512d doubles) {
+  double in[8];
+  int32_t out[8];
+  simde_mm512_storeu_pd(in, doubles);
+  for (int i = 0; i < 8; i++) out[i] = static_cast<int32_t>(in[i]);
+  return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(out));
+}
 static int _mm_popcnt_u32(unsigned bits) { return __builtin_popcount(bits); }
 [[maybe_unused]] static simde__m512i _mm512_alignr_epi32(simde__m512i a, simde__m512i b, int count) {
   uint32_t lane[32];

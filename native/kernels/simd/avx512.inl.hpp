@@ -311,7 +311,7 @@ COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, 
   const __m256i at = _mm512_cvttpd_epi32(_mm512_mul_pd(_mm512_loadu_pd(x), _mm512_set1_pd(scale)));
   const __m256i found = _mm256_i32gather_epi32(table, at, 4);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(items), found);
-  const __mmask8 below = _mm256_movepi32_mask(found);
+  const auto below = _mm256_movepi32_mask(found);
   const __m256i numbers =
       _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(k)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(negative), _mm256_maskz_compress_epi32(below, numbers));
