@@ -49,6 +49,10 @@ describe('covn lab', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
+  it('names the experiments to who asks for another', async () => {
+    expect((await covn('lab', 'fig9')).stderr).toMatch(/Expected one of fig1, fig2, .*'fig9'/);
+  });
+
   it('refuses what it does not know with 2', async () => {
     const out = join(folder, 'none');
     for (const argv of [

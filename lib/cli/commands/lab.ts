@@ -7,6 +7,7 @@ import { type Context, toJson, withProgress } from '../context.ts';
 import { writeFiles } from '../files.ts';
 import { count, fixed, table } from '../format.ts';
 import { number, optionName } from '../options.ts';
+import { UsageError } from '../usage.ts';
 
 export interface LabFlags {
   readonly seed: number;
@@ -59,12 +60,8 @@ export async function runExperiment(context: Context, experiment: Experiment, fl
 
 function list(context: Context): void {
   context.say(context.colors.bold('Experiments, each a command: covn lab <name>'));
-  context.say(
-    table(
-      ['name', ''],
-      experiments.map(({ name, summary }) => [name, summary]),
-    ),
-  );
+  const width = Math.max(...experiments.map(({ name }) => name.length));
+  for (const { name, summary } of experiments) context.say(`  ${name.padEnd(width)}  ${summary}`);
   context.emit({
     command: 'lab',
     experiments: experiments.map(({ name, summary, settings }) => ({ name, summary, settings })),
@@ -84,9 +81,15 @@ export function addLab(program: Command, context: (json?: boolean) => Context): 
     .command('lab')
     .summary("the paper's results on this machine: tables and pictures")
     .description('Runs an experiment: prints its tables and draws its picture. Without a name, lists the experiments.')
+    .argument('[experiment]')
     .option('--json', 'print one JSON document, nothing else')
     .addHelpText('after', '\nExamples:\n  covn lab\n  covn lab fig1\n  covn lab fig2 --seeds 16 --out pictures\n')
-    .action((flags: { json?: boolean }) => list(context(flags.json)));
+    .action((name: string | undefined, flags: { json?: boolean }) => {
+      const known = experiments.map((experiment) => experiment.name).join(', ');
+      if (name !== undefined)
+        throw new UsageError(`Expected one of ${known} for the experiment but received '${name}'`);
+      list(context(flags.json));
+    });
   for (const experiment of experiments) {
     const command = addOptions(lab.command(experiment.name).description(experiment.summary));
     for (const [key, { what, default: usual, min, max }] of Object.entries(experiment.settings)) {
