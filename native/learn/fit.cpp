@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <new>
 #include <numeric>
 
 #include "core/philox.hpp"
@@ -78,8 +79,13 @@ class FitJob final : public Job {
       add_block(block, row, pull.data());
       lock.lock();
       if (++done_blocks_ < blocks_) continue;
-      take_step();
-      end_step(row);
+      try {
+        take_step();
+        end_step(row);
+      } catch (const std::bad_alloc&) {
+        // Those who wait for the next step have to learn of it.
+        failure_ = {Code::out_of_memory, "Out of memory in a native job"};
+      }
       changed_.notify_all();
     }
     if (!failure_.ok()) fail(chunk, 0, failure_);
