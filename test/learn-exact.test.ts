@@ -187,6 +187,44 @@ describe('what is refused, or infinite', () => {
     await expect(inherentVariance(loop, loop as never)).rejects.toThrow('a LinearModel');
   });
 
+  /** One state that every token leads back to, each of them with a log ratio of its own. */
+  const manyRatios = (vocab: number) => {
+    const features = Float64Array.from({ length: vocab }, (_, i) => Math.sqrt(7 * i + 1) / Math.sqrt(7 * vocab));
+    const model = new LinearModel({ vocab, next: new Int32Array(vocab), start: [0], dimension: 1, features });
+    return { reference: model.withTheta(Float64Array.of(3)), model };
+  };
+
+  test('a vocabulary of log ratios is listed for one token and refused for two', async () => {
+    const { reference, model } = manyRatios(120_000);
+    const { logRatios, weights } = await exactLogRatios(reference, model, { maxLength: 1 });
+    expect(logRatios.length).toBeGreaterThan(100_000);
+    expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 9);
+    await expect(exactLogRatios(reference, model, { maxLength: 2 })).rejects.toThrow('distinct log ratios');
+  });
+
+  test('long responses have their log ratios listed or refused, and either way soon', async () => {
+    const { reference, model } = manyRatios(3);
+    const { logRatios, weights } = await exactLogRatios(reference, model, { maxLength: 400 });
+    const mean = logRatios.reduce((sum, ratio, i) => sum + ratio * weights[i]!, 0);
+    const [kl] = await exactKl(reference, model, { maxLength: 400 });
+    expect(mean).toBeCloseTo(kl!, 9);
+    for (const vocab of [6, 12]) {
+      const many = manyRatios(vocab);
+      const call = exactLogRatios(many.reference, many.model, { maxLength: 1e6 });
+      await expect(call).rejects.toThrow('distinct log ratios');
+    }
+  });
+
+  test('no KL is below 0', async () => {
+    const { model } = manyRatios(50);
+    for (let i = 0; i < 200; i++) {
+      const near = model.withTheta(Float64Array.of(0.3 + i * 1e-3));
+      const other = model.withTheta(Float64Array.of(0.3 + i * 1e-3 + 1e-9));
+      const [kl] = await exactKl(near, other, { maxLength: 1 });
+      expect(kl).toBeGreaterThanOrEqual(0);
+    }
+  });
+
   test('a cancelled call rejects with the reason', async () => {
     const loop = two([half, half], [0, -1]);
     const controller = new AbortController();

@@ -7,6 +7,7 @@ import {
   LinearModel,
   type Responses,
   TabularModel,
+  TestTimeModel,
   theoryStep,
   truncationWeights,
 } from '../lib/index.ts';
@@ -289,5 +290,31 @@ describe('truncation weights and theory steps', () => {
     const step = theoryStep('normalized-sgd', { ...theory, T: 30 });
     const normalized = await fit(model, data, { rule: 'normalized-sgd', theory });
     expect(normalized.theta).toEqual((await fit(model, data, { rule: 'normalized-sgd', ...step } as FitOptions)).theta);
+  });
+
+  test('options that change meanwhile change nothing, and what overflows is projected or refused', async () => {
+    const next = Int32Array.of(-1, -1);
+    const model = new LinearModel({ vocab: 2, next, start: [0], dimension: 2, features: Float64Array.of(1, 0, 0, 1) });
+    const data = { prompts: [0, 0, 0], tokens: Int32Array.of(0, 1, 0), offsets: [0, 1, 2, 3] };
+    const options: { rule: 'mle' | 'sgd' } = { rule: 'mle' };
+    const call = fit(model, data, options);
+    options.rule = 'sgd';
+    expect((await call).converged).toBe(true);
+    const { theta } = await fit(model, data, { rule: 'sgd', stepSize: 1e200, batch: 3 });
+    expect(Math.hypot(...theta)).toBeCloseTo(1, 12);
+    expect(theta[0]).toBeCloseTo(Math.SQRT1_2, 12);
+    const wild = new LinearModel({
+      ...{ vocab: 2, next: new Int32Array(2), start: [0], dimension: 1, features: Float64Array.of(1e5, -1e5) },
+    });
+    const code = { code: 'ERR_COVN_NON_FINITE' };
+    const longSteps = new TestTimeModel(wild, { stepSize: 1e300, projection: 'none' });
+    const twice = { prompts: [0], tokens: Int32Array.of(0, 1, 0), offsets: [0, 3] };
+    await expect(longSteps.logProb(twice)).rejects.toMatchObject(code);
+    await expect(longSteps.sample([0], { N: 1, maxLength: 8 })).rejects.toMatchObject(code);
+    const huge = new LinearModel({
+      ...{ vocab: 2, next, start: [0], dimension: 1, features: Float64Array.of(1e308, -1e308) },
+      theta: Float64Array.of(10),
+    });
+    await expect(huge.gradient(data)).rejects.toMatchObject(code);
   });
 });

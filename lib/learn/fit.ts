@@ -221,14 +221,16 @@ export async function fit(
   checkKnownKeys(jobOptions, ['threads', 'signal', 'onProgress'], 'the options of the job');
   checkJobOptions(jobOptions);
   const request = fitRequest(model, data, options);
-  const { theta, average, thetas, made, logProbs, certificate, stepSize, passes, batch } = request;
+  // What the caller does to the options meanwhile changes nothing.
+  const { rule, theta, average, thetas, made, logProbs, certificate, stepSize, passes, batch } = request;
+  const { onCheckpoint } = options;
   const checkpoints: FitCheckpoint[] = [];
   const noteCheckpoints = () => {
     const d = model.dimension;
     for (const count = Atomics.load(made, 0); checkpoints.length < count; ) {
       const i = checkpoints.length;
       checkpoints.push({ step: request.checkpoints[i]!, theta: thetas.slice(i * d, (i + 1) * d) });
-      options.onCheckpoint?.({ step: checkpoints[i]!.step, theta: checkpoints[i]!.theta.slice() });
+      onCheckpoint?.({ step: checkpoints[i]!.step, theta: checkpoints[i]!.theta.slice() });
     }
   };
   const onProgress = (fraction: number) => {
@@ -237,7 +239,7 @@ export async function fit(
   };
   await runJob(addon().fit, request, { ...jobOptions, onProgress });
   const learned = { model: model.withTheta(theta), theta, average, checkpoints, stepSize, logProbs };
-  if (options.rule !== 'mle') return { ...learned, steps: passes * Math.ceil(request.prompts.length / batch) };
+  if (rule !== 'mle') return { ...learned, steps: passes * Math.ceil(request.prompts.length / batch) };
   const [gradientNorm, iterations, converged, logProb] = certificate as unknown as [number, number, number, number];
   return { ...learned, steps: iterations, gradientNorm, iterations, converged: converged === 1, logProb };
 }

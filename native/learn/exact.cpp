@@ -1,5 +1,6 @@
 // KL and sigma*^2 by dynamic programming: the probability with which a response of the reference is in each state
 // before its token h, for h = 0, 1, ..., times what the state adds.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -93,7 +94,7 @@ class TokenKl {
       const double log_p = reference_.log_probs()[e], p = std::exp(log_p);
       if (p > 0.0) sum += p * (log_p - model_.log_probs()[e]);
     }
-    return sum;
+    return std::max(0.0, sum);  // rounding alone makes it less
   }
 
  private:

@@ -66,7 +66,7 @@ class FitJob final : public Job {
     while (step_ < until && failure_.ok() && !cancelled()) {
       if (request_.rule == Rule::token_sgd) {
         walk_path(path);
-        end_step(row);
+        if (!cancelled()) end_step(row);
         continue;
       }
       if (next_block_ == blocks_) {

@@ -53,6 +53,11 @@ class GradientJob final : public Job {
       }
       machine_.features()->add(row.kernels(), row.first(), row.size(), pull.data(), sum.data());
     }
+    double finite = log_prob;
+    for (double x : sum) finite += 0.0 * x;
+    if (!std::isfinite(finite)) {
+      return fail(chunk, 0, expected(Code::non_finite, "finite sums", "the gradient", std::to_string(finite)));
+    }
     const auto n = static_cast<double>(request_.responses.count());
     *request_.log_prob = log_prob / n;
     for (size_t k = 0; k < machine_.features()->dimension(); k++) request_.gradient[k] = sum[k] / n;

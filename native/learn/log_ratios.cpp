@@ -53,13 +53,8 @@ struct Step {
 // small probability first, so that what is negligible is left out early.
 class Repeated {
  public:
-  Repeated(std::vector<Step> steps, size_t n) : steps_(std::move(steps)), log_factorials_(n + 1) {
+  Repeated(std::vector<Step> steps, size_t n, const Stop& stop) : steps_(std::move(steps)), log_factorials_(n + 1) {
     std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.log_p < b.log_p; });
-    long double sum = 0.0L;
-    for (size_t k = 1; k <= n; k++) {
-      sum += std::log(static_cast<long double>(k));
-      log_factorials_[k] = static_cast<double>(sum);
-    }
     // Of this step and all after it.
     log_rests_.resize(steps_.size());
     double rest = 0.0;
@@ -67,28 +62,65 @@ class Repeated {
       rest += std::exp(steps_[k].log_p);
       log_rests_[k] = std::log(rest);
     }
+    long double sum = 0.0L;
+    for (size_t k = 1; k <= n; k++) {
+      if (k % 65536 == 0 && stop()) return;
+      sum += std::log(static_cast<long double>(k));
+      log_factorials_[k] = static_cast<double>(sum);
+    }
   }
-  // False where there are too many.
-  bool list(Ratios& ratios) {
+  // False where there are too many. What is listed when `stop` says so means nothing.
+  bool list(Ratios& ratios, const Stop& stop) const {
     const size_t n = log_factorials_.size() - 1;
-    return list(0, n, 0.0, log_factorials_[n], ratios);
+    std::vector<Partial> now{{n, 0.0, log_factorials_[n]}}, then;
+    for (size_t k = 0; k + 1 < steps_.size() && !now.empty(); k++) {
+      then.clear();
+      for (size_t i = 0; i < now.size(); i++) {
+        if ((k + i) % 256 == 0 && stop()) return true;
+        take(k, now[i], then, ratios);
+        if (ratios.size() + then.size() > 4 * kMaxLogRatios) return false;
+      }
+      now.swap(then);
+    }
+    for (const Partial& partial : now) {
+      const auto left = static_cast<double>(partial.left);
+      const double all = partial.log_weight + left * steps_.back().log_p - log_factorials_[partial.left];
+      if (all > kNegligible)
+        ratios.push_back({partial.value + times(partial.left, steps_.back().value), std::exp(all)});
+    }
+    return true;
   }
 
  private:
   static constexpr double kNegligible = -745.0;  // e^-745 is 0
 
-  bool list(size_t k, size_t left, double value, double log_weight, Ratios& ratios) const {
-    if (k + 1 == steps_.size()) {
-      const double all = log_weight + static_cast<double>(left) * steps_[k].log_p - log_factorials_[left];
-      if (all > kNegligible) ratios.push_back({value + times(left, steps_[k].value), std::exp(all)});
-      return ratios.size() <= 4 * kMaxLogRatios;
-    }
-    for (size_t n = 0; n <= left; n++) {
-      const double taken = log_weight + static_cast<double>(n) * steps_[k].log_p - log_factorials_[n];
+  // Some of the n steps, of the first few kinds.
+  struct Partial {
+    size_t left;
+    double value, log_weight;
+  };
+
+  // How often the next kind is taken: what is not negligible lies around the mode.
+  void take(size_t k, const Partial& partial, std::vector<Partial>& then, Ratios& ratios) const {
+    const size_t left = partial.left;
+    const auto add = [&](size_t n) {
+      const double taken = partial.log_weight + static_cast<double>(n) * steps_[k].log_p - log_factorials_[n];
       const double bound = taken + static_cast<double>(left - n) * log_rests_[k + 1] - log_factorials_[left - n];
-      if (bound > kNegligible && !list(k + 1, left - n, value + times(n, steps_[k].value), taken, ratios)) return false;
+      if (!(bound > kNegligible)) return false;
+      const double value = partial.value + times(n, steps_[k].value);
+      if (n == left) {
+        ratios.push_back({value, std::exp(taken)});
+      } else {
+        then.push_back({left - n, value, taken});
+      }
+      return true;
+    };
+    const double share = std::exp(steps_[k].log_p - log_rests_[k]);
+    const size_t mode = std::min(left, static_cast<size_t>(share * (static_cast<double>(left) + 1.0)));
+    for (size_t n = mode; n <= left && add(n); n++) {
     }
-    return true;
+    for (size_t n = mode; n-- > 0 && add(n);) {
+    }
   }
   static double times(size_t n, double value) { return n == 0 ? 0.0 : static_cast<double>(n) * value; }
 
@@ -180,7 +212,8 @@ class LogRatios final : public LogRatioJob {
     merge_equal(steps);
     std::vector<Step> distinct;
     for (const LogRatio& step : steps) distinct.push_back({step.value, std::log(step.weight)});
-    if (!Repeated(std::move(distinct), left).list(sums)) return false;
+    const Stop stop = [this] { return cancelled(); };
+    if (!Repeated(std::move(distinct), left, stop).list(sums, stop)) return false;
     merge_equal(sums);
     if (sums.size() * ratios.size() > 4 * kMaxLogRatios) return false;
     for (const LogRatio& ratio : ratios) append(ended, sums, ratio.value, ratio.weight);

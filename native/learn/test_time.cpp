@@ -15,6 +15,11 @@ constexpr uint32_t kTestTimeStream = 6;  // fourth word of the Philox counter
 constexpr size_t kChunkResponses = 16;
 constexpr size_t kCancelTokens = 1024;
 
+// Of response r, after steps that were too long.
+Status not_finite(size_t r) {
+  return expected(Code::non_finite, "finite parameters", "the steps of response " + std::to_string(r), "NaN");
+}
+
 class ScoringJob final : public Job {
  public:
   ScoringJob(TestTimeRule rule, ResponseView responses, double* log_probs)
@@ -52,6 +57,7 @@ class ScoringJob final : public Job {
       sum += path.step(entry, theta.data());
       state = machine_.next_of(entry);
     }
+    if (sum != sum) return not_finite(r);
     out_[r] = sum;
     return {};
   }
@@ -87,6 +93,7 @@ class SamplingJob final : public TabularSampleJob {
     for (size_t r = first; r < std::min(sampling_.responses, first + kChunkResponses) && !cancelled(); r++) {
       theta = machine_.theta();
       draw(r, path, theta, drawn_[chunk]);
+      if (log_probs_[r] != log_probs_[r]) return fail(chunk, r, not_finite(r));
     }
   }
 

@@ -6,6 +6,7 @@
 
 #include "covn/fit.hpp"
 #include "learn/linear_machine.hpp"
+#include "learn/norm.hpp"
 
 namespace covn {
 
@@ -14,11 +15,9 @@ Status check_projection(const Projection& projection, size_t dimension);
 // Euclidean projection of theta [dimension]; what pads it is 0.
 inline void project(const Projection& projection, size_t dimension, double* theta) {
   if (projection.kind == Projection::Kind::ball) {
-    double squares = 0.0;
-    for (size_t k = 0; k < dimension; k++) squares += theta[k] * theta[k];
-    const double norm = std::sqrt(squares);
-    if (!(norm > projection.radius)) return;
-    const double scale = projection.radius / norm;
+    const double length = norm(theta, dimension);
+    if (!(length > projection.radius) || std::isinf(length)) return;  // the latter is for the caller to refuse
+    const double scale = projection.radius / length;
     for (size_t k = 0; k < dimension; k++) theta[k] *= scale;
   } else if (projection.kind == Projection::Kind::box) {
     for (size_t k = 0; k < dimension; k++) {

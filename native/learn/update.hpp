@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "covn/fit.hpp"
+#include "learn/norm.hpp"
 
 namespace covn {
 
@@ -17,7 +18,8 @@ class Update {
   // Before projection; in the direction in which log-probs grow.
   void apply(const double* gradient, double* theta) {
     switch (request_.rule) {
-      case Rule::normalized_sgd: return along(gradient, request_.step_size / (request_.lambda + norm(gradient)), theta);
+      case Rule::normalized_sgd:
+        return along(gradient, request_.step_size / (request_.lambda + norm(gradient, dimension_)), theta);
       case Rule::sign_sgd: return by_sign(gradient, theta);
       case Rule::adam: return by_moments(gradient, theta);
       default: return along(gradient, request_.step_size, theta);
@@ -25,11 +27,6 @@ class Update {
   }
 
  private:
-  double norm(const double* gradient) const {
-    double squares = 0.0;
-    for (size_t k = 0; k < dimension_; k++) squares += gradient[k] * gradient[k];
-    return std::sqrt(squares);
-  }
   void along(const double* gradient, double step, double* theta) const {
     for (size_t k = 0; k < dimension_; k++) theta[k] += step * gradient[k];
   }

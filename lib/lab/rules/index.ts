@@ -128,7 +128,7 @@ async function work(setup: Setup<Settings>) {
     ],
     findings: [
       `SGD with the best constant step at each H needs H^${exponents.sgd.toFixed(2)} steps (${ratio('sgd').toFixed(0)} times as many at ` +
-        `H = ${largest} as at 16); the others H^${Math.min(...flat).toFixed(2)} to H^${Math.max(...flat).toFixed(2)}.`,
+        `H = ${lengths.at(-1)} as at 16); the others H^${Math.min(...flat).toFixed(2)} to H^${Math.max(...flat).toFixed(2)}.`,
       `Instance 4.3: coordinate 2 of SGD changed its sign at ${large.map(({ sgd }) => sgd.flips).join(', ')} of ${steps - 1} steps.`,
       'The theorem is about the mean of Cov_N over iterates: the mean of the parameters covers what the iterates do not.',
     ],

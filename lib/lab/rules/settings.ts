@@ -4,7 +4,7 @@ export const defaults = {
   largest: {
     what: 'largest length H of responses; the others are powers of two from 16',
     default: 1024,
-    min: 16,
+    min: 32,
     max: 8192,
   },
   boundSeeds: { what: 'runs of SGD on which its lower bounds are checked', default: 20, min: 1, max: 1000 },
