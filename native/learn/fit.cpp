@@ -28,8 +28,8 @@ class FitJob final : public Job {
         machine_(*request_.model->linear()),
         features_(*machine_.features()),
         steps_(fit_steps(request_)),
-        state_work_(static_cast<double>(machine_.widest() * features_.width())),
-        block_states_(std::max<size_t>(1, static_cast<size_t>(kBlockWork / state_work_))),
+        state_work_(std::max(1.0, static_cast<double>(features_.products()) / static_cast<double>(machine_.states()))),
+        block_states_(static_cast<size_t>(std::max(1.0, block_work(features_.width()) / state_work_))),
         update_(request_, features_.dimension()),
         theta_(machine_.theta()),
         average_(features_.width()),
@@ -111,6 +111,9 @@ class FitJob final : public Job {
     next_batch(row);
     return {};
   }
+
+  // So much that a block's own sums, of the width of theta, are a small part of it.
+  static double block_work(size_t width) { return std::max(kBlockWork, 16.0 * static_cast<double>(width)); }
 
   // Chooses the responses of the next step, and what of it any thread may do.
   void next_batch(StateRow& row) {

@@ -24,6 +24,8 @@ class FeatureTable {
   // The most entries of a state.
   size_t widest() const { return widest_; }
   size_t bytes() const;
+  // Products of features that the entries of all states take.
+  size_t products() const { return features_.offsets.empty() ? features_.dense.size() : features_.values.size(); }
 
   // <phi, theta> of n entries, and some of them again up to padded(n).
   void logits(const LearnKernels& kernels, size_t first, size_t n, const double* theta, double* out) const;
