@@ -51,17 +51,32 @@ async function sampleOutside(
   return checkDrawn(drawn, { prompts, samples, vocab: model.vocab });
 }
 
-/** Responses from .. to: copies, but for the tokens, whose memory a caller cannot detach (it is the addon's). */
-function part(drawn: SampledResponses, from: number, to: number): SampledResponses {
-  if (from === 0 && to >= drawn.prompts.length) return drawn;
+/** Some of the responses that were drawn at once. */
+interface Batch {
+  readonly drawn: SampledResponses;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What is read of a batch after its rewards. */
+function reducible({ drawn: { logProbs, offsets, ended }, from, to }: Batch): Reducible {
+  return {
+    logProbs: logProbs.subarray(from, to),
+    offsets: offsets.subarray(from, to + 1),
+    ended: ended.subarray(from, to),
+  };
+}
+
+/** A batch to hand out: copies, but for the tokens, whose memory a caller cannot detach (it is the addon's). */
+function handedOut({ drawn, from, to }: Batch): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
   const begin = offsets[from]!;
   const own = offsets.slice(from, to + 1);
-  for (let i = 0; i < own.length; i++) own[i]! -= begin;
+  if (begin > 0) for (let i = 0; i < own.length; i++) own[i]! -= begin;
   return {
     prompts: prompts.slice(from, to),
     samples: samples.slice(from, to),
-    tokens: tokens.subarray(begin, offsets[Math.min(to, prompts.length)]),
+    tokens: tokens.subarray(begin, offsets[to]),
     offsets: own,
     logProbs: logProbs.slice(from, to),
     ended: ended.slice(from, to),
@@ -73,7 +88,7 @@ async function* drawBatches(
   plan: Plan,
   batch: number,
   options: ModelOptions & { readonly signal: AbortSignal },
-): AsyncGenerator<SampledResponses> {
+): AsyncGenerator<Batch> {
   const total = plan.prompts.length * plan.N;
   const each = responsesPerDraw(plan, batch);
   const queue: Promise<SampledResponses>[] = [];
@@ -83,7 +98,8 @@ async function* drawBatches(
       queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
     }
     const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
-    for (let from = 0; from < drawn.prompts.length; from += batch) yield part(drawn, from, from + batch);
+    const count = drawn.prompts.length;
+    for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
   }
 }
 
@@ -99,30 +115,22 @@ function checkRewards(rewards: NumberList, count: number, { prompts, N }: Plan, 
   return rewards;
 }
 
-const ownPart = ({ logProbs, offsets, ended }: SampledResponses): Reducible => ({
-  logProbs: logProbs.slice(),
-  offsets: offsets.slice(),
-  ended: ended.slice(),
-});
-
 /** Drawn by the model, rewarded and reduced on the JavaScript thread. */
 export function drawInBatches(plan: Plan, batch: number, options: ModelOptions): Promise<Reduced> {
   const { onProgress, signal: outer, ...rest } = options;
   const total = plan.prompts.length * plan.N;
   const report = limitProgress(onProgress);
   const turn = takeTurns();
-  const { kind } = plan.reward;
   return withSignal(outer, async (signal) => {
     const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
     const reducer = new Reducer(plan);
     let done = 0;
-    for await (const drawn of drawBatches(plan, batch, { ...rest, signal })) {
-      const count = drawn.prompts.length;
-      // A function of the caller's may change or give away what it is handed.
-      const own = kind === 'function' ? ownPart(drawn) : drawn;
-      // It may also take its time, and knows nothing of the signal; or never leave the thread.
-      const given = await untilAborted(rewards(drawn), signal);
-      reducer.take(own, checkRewards(given, count, plan, done));
+    for await (const part of drawBatches(plan, batch, { ...rest, signal })) {
+      const count = part.to - part.from;
+      // A function of the caller's may change or give away what it is handed; it may also take its time, and knows
+      // nothing of the signal; or never leave the thread.
+      const given = await untilAborted(rewards(handedOut(part)), signal);
+      reducer.take(reducible(part), checkRewards(given, count, plan, done));
       await turn();
       signal.throwIfAborted();
       done += count;

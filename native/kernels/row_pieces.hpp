@@ -43,6 +43,20 @@ class RowPieces {
     merge(reading.pieces.data(), parameters, reading.rows[0]);
   }
 
+  // sums [count]: of count <= kRowStreams parts of n logits each, one after another, as multiples of the place's power.
+  void sum_parts(const T* x, size_t count, size_t n, Place place, float largest, const RowParameters& parameters,
+                 double* sums) const {
+    RowBatch batch;
+    const T* parts[kRowStreams] = {};
+    for (size_t i = 0; i < count; i++) parts[i] = x + i * n;
+    kernels_.accumulate[0][0](parts, count, n, nullptr, parameters, batch);
+    for (size_t i = 0; i < count; i++) {
+      RowState part = batch.state(i);
+      part.move(place, largest, parameters);
+      sums[i] = part.sums.sum;
+    }
+  }
+
   // log sum_j exp((x_j - max)/T), as the scores have it.
   double log_sum(const RowState& state, const RowParameters& parameters) const {
     RowBatch batch;

@@ -21,13 +21,17 @@ constexpr uint32_t kSampleStream = 2;  // fourth word of the Philox counter
 
 // A chunk reads about this many logits and draws about so many tokens. Where one row gives far more tokens, chunks
 // share it, and each reads it again.
-constexpr size_t kChunkLogits = size_t{1} << 20;
+constexpr size_t kChunkLogits = size_t{1} << 19;
 constexpr size_t kChunkDraws = size_t{1} << 15;
 constexpr size_t kRowDraws = size_t{1} << 17;
 constexpr size_t kDrawBatch = 128;
 // Steps of reading ahead: in a batch of draws, and while a piece's groups are summed.
 constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
+constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces are not summed
+constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
+// The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's.
+constexpr double kSpanMargin = 0x1p-17;
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
@@ -58,6 +62,21 @@ void PieceSums::set_prefixes(size_t count) {
   }
   span_prefix[0] = 0.0;
   std::fill(span_prefix + last_span + 1, span_prefix + kPieceSpans + 1, kInfinity);
+}
+
+void PieceSums::set_only_span(size_t span) {
+  const float* const values = groups + span * kSpanGroups;
+  double* const prefix = group_prefix[span];
+  size_t last = 0;
+  prefix[0] = 0.0;
+  for (size_t g = 0; g < kSpanGroups; g++) {
+    last = values[g] > 0.0f ? g : last;
+    prefix[g + 1] = prefix[g] + static_cast<double>(values[g]);
+  }
+  std::fill(prefix + last + 1, prefix + kSpanGroups + 1, kInfinity);
+  std::fill(span_prefix, span_prefix + span + 1, 0.0);
+  std::fill(span_prefix + span + 1, span_prefix + kPieceSpans + 1, kInfinity);
+  share = 1.0;
 }
 
 namespace {
@@ -123,6 +142,7 @@ class SampleJob final : public Job {
     DrawnRow<T> row;
     size_t index;
     double total;
+    float largest;  // logit of the row
   };
 
   size_t rows_together() const {
@@ -150,8 +170,10 @@ class SampleJob final : public Job {
     std::fill(scratch.formed.begin(), scratch.formed.end(), scratch.grouped ? Formed::groups : Formed::nothing);
     const double sampled_log_sum = rows_.log_sum(state, parameters_);
     const bool unit = state.unit_max && request_.filter.keeps_all();
-    Drawn drawn{
-        {rows_.row(index), vocab_, {place_of(state.max, parameters_), unit, kLowest, &parameters_}}, index, 0.0};
+    Drawn drawn{{rows_.row(index), vocab_, {place_of(state.max, parameters_), unit, kLowest, &parameters_}},
+                index,
+                0.0,
+                state.max};
     LogProbRule sampled{state.max, parameters_.temperature, sampled_log_sum};
     if (request_.filter.keeps_all()) {
       for (size_t p = 0; p < rows_.pieces(); p++) {
@@ -203,6 +225,9 @@ class SampleJob final : public Job {
     return scratch.grouped.has_value();
   }
 
+  // By how much the sums of groups are larger than those of pieces.
+  static double terms_scale(const Drawn& drawn) { return drawn.row.rule.unit ? kSquareScale : 1.0; }
+
   // The sums of the piece's groups, formed for this row.
   PieceSums& form_groups(const Drawn& drawn, size_t p, Scratch& scratch) const {
     PieceSums& piece = scratch.pieces[p];
@@ -240,8 +265,7 @@ class SampleJob final : public Job {
   // None where its proofs would not hold.
   std::optional<DrawIndex> make_index(const Drawn& drawn, Scratch& scratch) const {
     if (!scratch.index) return std::nullopt;
-    const double per_term = drawn.row.rule.unit ? kSquareScale : 1.0;
-    const DrawIndex index = scratch.index->start_row(drawn.total * per_term);
+    const DrawIndex index = scratch.index->start_row(drawn.total * terms_scale(drawn));
     // Of the sums of groups; the octave changes no rounding.
     const double octave =
         scratch.grouped ? std::ldexp(1.0, scratch.grouped->octave - drawn.row.rule.place.octave) : 1.0;
@@ -294,15 +318,64 @@ class SampleJob final : public Job {
     }
   }
 
+  // The token of a draw from a piece whose sums are not there, where no rounding of theirs could make it another one:
+  // its span is found by sums formed another way, and only that span's groups are formed.
+  std::optional<int32_t> find_alone(const Drawn& drawn, const PieceDraw& draw, Scratch& scratch) const {
+    const T* const x = drawn.row.logits + draw.piece * kPieceLogits;
+    const size_t spans = rows_.piece_size(draw.piece) / kSpanLogits;
+    const double margin = draw.rest * kSpanMargin;
+    PieceSums& piece = scratch.pieces[draw.piece];
+    double before = 0.0, sums[kRowStreams];
+    for (size_t span = 0; span < spans; span++) {
+      if (span % kRowStreams == 0) {
+        rows_.sum_parts(x + span * kSpanLogits, std::min(kRowStreams, spans - span), kSpanLogits, drawn.row.rule.place,
+                        drawn.largest, parameters_, sums);
+      }
+      const double sum = sums[span % kRowStreams];
+      if (!(before + sum > draw.rest)) {
+        before += sum;
+        continue;
+      }
+      const double rest = draw.rest - before;
+      if (!(rest > margin && rest + margin < sum)) break;
+      kernels_.sum_groups(x + span * kSpanLogits, kSpanLogits, drawn.row.rule, piece.groups + span * kSpanGroups);
+      piece.set_only_span(span);
+      const double per_term = terms_scale(drawn);
+      const PieceDraw ends[2] = {{draw.piece, (rest - margin) * per_term}, {draw.piece, (rest + margin) * per_term}};
+      int32_t tokens[2];
+      kernels_.draw_tokens(drawn.row, scratch.pieces.data(), ends, 2, tokens);
+      if (tokens[0] == tokens[1]) return tokens[0];
+      break;
+    }
+    return std::nullopt;
+  }
+
+  void ready_drawn_piece(const Drawn& drawn, size_t p, Scratch& scratch) const {
+    if (scratch.formed[p] == Formed::prefixes) return;
+    const double* const prefix = scratch.prefix.data();
+    ready_piece(drawn, p, std::min(prefix[p + 1], drawn.total) - prefix[p], scratch);
+  }
+
+  // The tokens of draws whose pieces are known.
+  void find_few(const Drawn& drawn, size_t count, Scratch& scratch, int32_t* tokens) const {
+    for (const PieceDraw* draw = scratch.draws; draw < scratch.draws + count; draw++, tokens++) {
+      if (scratch.formed[draw->piece] == Formed::nothing) {
+        if (const std::optional<int32_t> token = find_alone(drawn, *draw, scratch)) {
+          *tokens = *token;
+          continue;
+        }
+      }
+      ready_drawn_piece(drawn, draw->piece, scratch);
+      kernels_.draw_tokens(drawn.row, scratch.pieces.data(), draw, 1, tokens);
+    }
+  }
+
   // The tokens of count <= kDrawBatch uniforms.
   void find_tokens(const Drawn& drawn, const double* uniforms, size_t count, Scratch& scratch, int32_t* tokens) const {
     const double* const prefix = scratch.prefix.data();
     table_.find_pieces({prefix, rows_.pieces(), drawn.total}, uniforms, count, scratch.draws);
-    for (size_t k = 0; k < count; k++) {
-      const size_t p = scratch.draws[k].piece;
-      if (scratch.formed[p] == Formed::prefixes) continue;
-      ready_piece(drawn, p, std::min(prefix[p + 1], drawn.total) - prefix[p], scratch);
-    }
+    if (count <= kDrawnAlone && request_.filter.keeps_all()) return find_few(drawn, count, scratch, tokens);
+    for (size_t k = 0; k < count; k++) ready_drawn_piece(drawn, scratch.draws[k].piece, scratch);
     kernels_.draw_tokens(drawn.row, scratch.pieces.data(), scratch.draws, count, tokens);
   }
 

@@ -32,6 +32,8 @@ struct PieceSums {
 
   // From groups[0 .. count).
   void set_prefixes(size_t count);
+  // Of one span's groups alone: draws are then from its beginning on.
+  void set_only_span(size_t span);
 };
 
 // How terms are formed: at the row's place, those of logits below `least` (finite) being 0; of unit rows as

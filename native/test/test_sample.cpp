@@ -207,6 +207,34 @@ COVN_TEST(many_draws_are_those_that_few_at_a_time_give) {
   }
 }
 
+// The few find their piece's sums unneeded, unless what they find there is not certain.
+template <class T>
+void check_few() {
+  for (size_t vocab : {1000, 8192, 20'001}) {
+    for (double deviation : {0.0, 0.1, 5.0, 30.0}) {
+      SampleBatch<T> batch = random_batch<T>(1, vocab, 120, deviation, vocab + 11);
+      for (int masked = 0; masked < 2; masked++) {
+        for (double temperature : {1.0, 0.7}) {
+          batch.filter.temperature = temperature;
+          for (Target target : available_targets()) {
+            const Samples whole = draw(batch, target);
+            for (size_t part : {1, 4}) CHECK(draw_in_parts(batch, part, target) == whole);
+          }
+        }
+        for (size_t i = 0; i < vocab; i++) {
+          if (i % 700 < 650) batch.logits[i] = narrow<T>(-kInfinity);  // whole spans of 512 among them
+        }
+      }
+    }
+  }
+}
+
+COVN_TEST(a_few_draws_are_those_that_many_give) {
+  check_few<float>();
+  check_few<BFloat16>();
+  check_few<Float16>();
+}
+
 COVN_TEST(the_same_samples_for_any_threads_batches_and_orders) {
   ThreadPool pool(2);
   struct Shape {
