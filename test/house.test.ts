@@ -24,6 +24,11 @@ describe('the two builds', () => {
     expect([...listed].sort()).toEqual(present.sort());
   });
 
+  test('and every source of the CUDA backend and its emulator', () => {
+    const named = [...variables.covn_cuda_sources!, ...variables.covn_cuda_emulator_sources!];
+    expect(named.sort()).toEqual(files('native/cuda', /\.(cu|cpp)$/).filter((file) => !file.includes('/dev/')).sort());
+  });
+
   test('neither build names a source, a define or a flag of its own', () => {
     const gyp = read('binding.gyp');
     const cmake = read('CMakeLists.txt');
@@ -117,7 +122,7 @@ describe('the tree', () => {
   const sources = [
     ...files('lib', /\.ts$/),
     ...files('test', /\.(ts|mjs)$/),
-    ...files('native', /\.[ch]pp$/),
+    ...files('native', /\.([ch]pp|cuh?)$/),
     ...files('scripts', /\.mjs$/),
   ];
 

@@ -16,9 +16,9 @@ struct BFloat16 {
 };
 
 // Exact: every value of these formats is a float, and NaN stays NaN.
-inline float to_float(float value) { return value; }
-inline float to_float(BFloat16 value) { return std::bit_cast<float>(uint32_t{value.bits} << 16); }
-inline float to_float(Float16 value) {
+constexpr float to_float(float value) { return value; }
+constexpr float to_float(BFloat16 value) { return std::bit_cast<float>(uint32_t{value.bits} << 16); }
+constexpr float to_float(Float16 value) {
   const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
   const uint32_t exponent = value.bits >> 10 & 0x1fu;
   const uint32_t mantissa = value.bits & 0x3ffu;
@@ -38,13 +38,13 @@ inline constexpr uint16_t kNegativeInfinity<BFloat16> = 0xff80;
 
 // The bits of the nearest number of a format that is no farther from 0; beyond its range, infinity.
 template <class T>
-uint16_t narrow_toward_zero(float value);
+constexpr uint16_t narrow_toward_zero(float value);
 template <>
-inline uint16_t narrow_toward_zero<BFloat16>(float value) {
+constexpr uint16_t narrow_toward_zero<BFloat16>(float value) {
   return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
 }
 template <>
-inline uint16_t narrow_toward_zero<Float16>(float value) {
+constexpr uint16_t narrow_toward_zero<Float16>(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = bits >> 16 & 0x8000u;
   const float magnitude = std::bit_cast<float>(bits & 0x7fffffffu);
