@@ -77,6 +77,11 @@ class SlicedJob : public Base {
     failed_place_ = place;
     failure_ = std::move(status);
   }
+  // Gives the slots' memory back, after the work that still uses it. A job whose slots use other memory of its own
+  // calls it before that goes.
+  void close() {
+    for (std::optional<Slot>& slot : slots_) slot.reset();
+  }
   // The slot of the slice before or after this one; its stream's work has been enqueued.
   Slot& other(const Slot& slot) { return *slots_[&slot == &*slots_[0]]; }
 
@@ -125,11 +130,6 @@ class SlicedJob : public Base {
   Status drain(size_t end) {
     COVN_TRY(finish_turn(end % 2));
     return finish_turn(1 - end % 2);
-  }
-
-  // Gives all memory back, after the work that still uses it.
-  void close() {
-    for (std::optional<Slot>& slot : slots_) slot.reset();
   }
 
   std::optional<Slot> slots_[2];

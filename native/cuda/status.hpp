@@ -40,13 +40,10 @@ inline Status to_status(cudaError_t error, const char* doing) {
 
 }  // namespace covn::cuda
 
-// Returns from the calling function unless the runtime's call succeeded.
-#define COVN_CUDA_TRY(call, doing)                                                                                \
-  do {                                                                                                            \
-    if (::covn::Status covn_status = ::covn::cuda::to_status(call, doing); !covn_status.ok()) return covn_status; \
+// Returns from the calling function what is not ok: of a Status, and of the runtime's calls.
+#define COVN_TRY(call)                                \
+  do {                                                \
+    ::covn::Status covn_status = call;                \
+    if (!covn_status.ok()) return covn_status;        \
   } while (false)
-// The same of what gives a Status.
-#define COVN_TRY(call)                                                            \
-  do {                                                                            \
-    if (::covn::Status covn_status = call; !covn_status.ok()) return covn_status; \
-  } while (false)
+#define COVN_CUDA_TRY(call, doing) COVN_TRY(::covn::cuda::to_status(call, doing))

@@ -241,15 +241,15 @@ class LogitsJob final : public ScoreJob {
   std::vector<Segment> read_segments_;  // [rows, segments]
 };
 
-Status check(const LogitsRequest& request) {
+}  // namespace
+
+Status check_logits(const LogitsRequest& request) {
   if (request.vocab < 1) return expected(Code::range, "an integer >= 1", "vocab", std::to_string(request.vocab));
   if (request.scoring.rows != request.logit_count / request.vocab || request.logit_count % request.vocab != 0) {
     return expected(Code::shape, "rows * vocab elements", "logits", std::to_string(request.logit_count));
   }
   return check_scoring(request.scoring);
 }
-
-}  // namespace
 
 Status check_scoring(const TokenRows& tokens) {
   if (!(tokens.temperature >= 1e-6 && tokens.temperature <= 1e6)) {
@@ -263,7 +263,7 @@ Status check_scoring(const TokenRows& tokens) {
 }
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job) {
-  if (Status status = check(request); !status.ok()) return status;
+  if (Status status = check_logits(request); !status.ok()) return status;
   switch (request.dtype) {
     case DType::f32: job = std::make_unique<LogitsJob<float>>(std::move(request)); break;
     case DType::f16: job = std::make_unique<LogitsJob<Float16>>(std::move(request)); break;

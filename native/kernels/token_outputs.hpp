@@ -28,6 +28,12 @@ class TokenOutputs {
  public:
   explicit TokenOutputs(const TokenScoring& scoring) : scoring_(scoring) {}
 
+  void write(size_t row, double token, double log_z, double entropy, int32_t rank) const {
+    if (scoring_.token) scoring_.token[row] = static_cast<float>(token);
+    if (scoring_.log_z) scoring_.log_z[row] = log_z;
+    if (scoring_.entropy) scoring_.entropy[row] = static_cast<float>(entropy);
+    if (scoring_.rank) scoring_.rank[row] = rank;
+  }
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 
   // Writes rows first .. first + count from entries `at` .. of their batch, output by output; what it writes of rows
@@ -67,13 +73,6 @@ class TokenOutputs {
  private:
   static constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
-  void write(size_t row, double token, double log_z, double entropy, int32_t rank) const {
-    if (scoring_.token) scoring_.token[row] = static_cast<float>(token);
-    if (scoring_.log_z) scoring_.log_z[row] = log_z;
-    if (scoring_.entropy) scoring_.entropy[row] = static_cast<float>(entropy);
-    if (scoring_.rank) scoring_.rank[row] = rank;
-  }
-
   const TokenScoring& scoring_;
   std::mutex mutex_;
   std::vector<int64_t> non_finite_rows_;
@@ -90,7 +89,8 @@ std::string describe_non_finite(const T* x, size_t vocab) {
   return "-inf in every column";
 }
 
-// Checks shared by the jobs that score tokens.
+// Checks shared by the jobs that score tokens, and those of scoreLogits.
 Status check_scoring(const TokenRows& tokens);
+Status check_logits(const LogitsRequest& request);
 
 }  // namespace covn

@@ -8,4 +8,6 @@
 
 namespace covn::cuda {
 
+Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
+
 }  // namespace covn::cuda

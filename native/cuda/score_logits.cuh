@@ -1,0 +1,285 @@
+// Log-probs from logits: the kernels. README.md beside this says what they cost.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/score_terms.cuh"
+
+namespace covn::cuda {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kWarpLanes = 32;
+template <class T>
+constexpr int kTileLogits = kWarpLanes* kPacks* kPackLogits<T>;  // of a warp: 512 (f32) or 1024
+
+// A row that is not longer than a tile is read by as few lanes as hold it.
+template <class T>
+constexpr bool is_short_row(size_t vocab) {
+  return vocab <= static_cast<size_t>(kTileLogits<T>);
+}
+template <class T>
+constexpr int lanes_of_row(size_t vocab) {
+  int lanes = 1;
+  while (static_cast<size_t>(lanes * kPacks * kPackLogits<T>) < vocab) lanes *= 2;
+  return lanes;
+}
+
+// A longer row is cut into parts of whole tiles, about equal and at most kPartLogits, whose number depends on V alone:
+// every warp reads one, whatever the number of rows and warps.
+constexpr size_t kPartLogits = 4096;
+struct RowCut {
+  size_t parts, length;
+};
+template <class T>
+constexpr RowCut cut_row(size_t vocab) {
+  const size_t tile = kTileLogits<T>, parts = (vocab + kPartLogits - 1) / kPartLogits;
+  const size_t length = ((vocab + parts - 1) / parts + tile - 1) / tile * tile;
+  return {(vocab + length - 1) / length, length};
+}
+
+// Rows in device memory. What lies there has to be readable up to the end of the last 16 bytes, counted from address 0,
+// that hold a logit.
+struct ScoreInput {
+  const void* logits;           // [rows, vocab]; of which only the parts asked for are read
+  const int32_t* targets;       // [rows], -1: not read, and no output
+  const uint32_t* target_bits;  // [rows]: the targets' logits in their own format; null: they are read from `logits`
+  size_t rows, vocab;
+};
+
+// Packs of one row, wherever it begins: which logits a lane gets follows from their places in the row alone.
+template <class T>
+class RowPacks {
+ public:
+  __device__ __forceinline__ RowPacks(const T* row, size_t vocab) : vocab_(vocab) {
+    const auto address = reinterpret_cast<uintptr_t>(row);
+    shift_ = static_cast<unsigned>(address % 16);
+    aligned_ = reinterpret_cast<const uint4*>(address - shift_);
+    end_ = reinterpret_cast<const uint4*>(address + vocab * sizeof(T));
+  }
+
+  // Where the row is not aligned, the first 16 of the bytes that hold the pack.
+  __device__ __forceinline__ uint4 load(size_t pack) const {
+    if (pack * kPackLogits<T> >= vocab_) return make_uint4(0, 0, 0, 0);
+    return shift_ == 0 ? ptx::load_once(aligned_ + pack) : __ldg(aligned_ + pack);
+  }
+  // The pack, from what load() gave; -inf for logits that are not there.
+  __device__ __forceinline__ uint4 finish(uint4 loaded, size_t pack) const {
+    if (shift_ != 0) {
+      const uint4* next = aligned_ + pack + 1;  // in L1: another lane has loaded it
+      loaded = realign(loaded, next < end_ ? __ldg(next) : make_uint4(0, 0, 0, 0));
+    }
+    const size_t first = pack * kPackLogits<T>;
+    if (first + kPackLogits<T> <= vocab_) return loaded;
+    const int count = first < vocab_ ? static_cast<int>(vocab_ - first) : 0;
+    return {masked(loaded.x, 0, count), masked(loaded.y, 1, count), masked(loaded.z, 2, count),
+            masked(loaded.w, 3, count)};
+  }
+
+ private:
+  __device__ __forceinline__ uint4 realign(uint4 a, uint4 b) const {
+    const unsigned bits = shift_ % 4 * 8;
+    switch (shift_ / 4) {
+      case 0: return shifted(a.x, a.y, a.z, a.w, b.x, bits);
+      case 1: return shifted(a.y, a.z, a.w, b.x, b.y, bits);
+      case 2: return shifted(a.z, a.w, b.x, b.y, b.z, bits);
+      default: return shifted(a.w, b.x, b.y, b.z, b.w, bits);
+    }
+  }
+  static __device__ __forceinline__ uint4 shifted(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e,
+                                                  unsigned bits) {
+    return {__funnelshift_r(a, b, bits), __funnelshift_r(b, c, bits), __funnelshift_r(c, d, bits),
+            __funnelshift_r(d, e, bits)};
+  }
+  static __device__ __forceinline__ uint32_t masked(uint32_t word, int index, int count) {
+    if constexpr (sizeof(T) == 4) {
+      return index < count ? word : 0xff800000u;
+    } else {
+      constexpr uint32_t kNone = ptx::Pair<T>::kNegativeInfinities;
+      if (2 * index + 1 < count) return word;
+      return 2 * index < count ? (word & 0xffffu) | (kNone & 0xffff0000u) : kNone;
+    }
+  }
+
+  size_t vocab_;
+  unsigned shift_;
+  const uint4* aligned_;
+  const uint4* end_;
+};
+
+// The target's logit in its own format.
+template <class T>
+__device__ __forceinline__ uint32_t target_bits(const ScoreInput& in, size_t row, int32_t target) {
+  if (in.target_bits != nullptr) return in.target_bits[row];
+  const T logit = static_cast<const T*>(in.logits)[row * in.vocab + target];
+  if constexpr (sizeof(T) == 4) {
+    return __float_as_uint(logit);
+  } else {
+    return logit.bits;
+  }
+}
+template <class T>
+__device__ __forceinline__ float logit_of(uint32_t bits) {
+  if constexpr (sizeof(T) == 4) {
+    return __uint_as_float(bits);
+  } else {
+    return to_float(T{static_cast<uint16_t>(bits)});
+  }
+}
+
+// The largest over the warp; NaN may be lost.
+__device__ __forceinline__ float warp_max(float x) {
+  // Floats as integers of the same order.
+  int i = __float_as_int(x);
+  i ^= (i >> 31) & 0x7fffffff;
+  i = __reduce_max_sync(kAllLanes, i);
+  return __int_as_float(i ^ ((i >> 31) & 0x7fffffff));
+}
+
+// Both sums over the warp, in lane 0: one half of it adds up the one, the other half the other.
+__device__ __forceinline__ void warp_sums(double& sum, double& weighted) {
+  const bool upper = threadIdx.x & 16;
+  double mine = upper ? weighted : sum;
+  mine += __shfl_xor_sync(kAllLanes, upper ? sum : weighted, 16);
+#pragma unroll
+  for (int step = 8; step > 0; step /= 2) mine += __shfl_xor_sync(kAllLanes, mine, step);
+  sum = mine;
+  weighted = __shfl_sync(kAllLanes, mine, 16);
+}
+
+// Everything of one part, read by one warp; lane 0 has the result. The next tile is on its way while one is gone
+// through.
+template <class T>
+__device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Above<T>& above,
+                                              const TermConstants& constants) {
+  const RowPacks<T> row(logits, length);
+  const size_t lane = threadIdx.x % kWarpLanes, tiles = (length + kTileLogits<T> - 1) / kTileLogits<T>;
+  const auto pack_of = [&](size_t tile, int p) { return (tile * kPacks + p) * kWarpLanes + lane; };
+  Tile<T> loaded, tile;
+#pragma unroll
+  for (int p = 0; p < kPacks; p++) loaded.packs[p] = row.load(pack_of(0, p));
+  Place<T> place;
+  LaneSums<T> sums;
+  float largest = __uint_as_float(0xff800000u), limit = 0.0f;
+  for (size_t t = 0; t < tiles; t++) {
+#pragma unroll
+    for (int p = 0; p < kPacks; p++) tile.packs[p] = row.finish(loaded.packs[p], pack_of(t, p));
+    if (t + 1 < tiles) {
+#pragma unroll
+      for (int p = 0; p < kPacks; p++) loaded.packs[p] = row.load(pack_of(t + 1, p));
+    }
+    const float tile_largest = tile.largest();
+    largest = fmaxf(largest, tile_largest);
+    // All lanes keep one place: the sums of a lane whose logits are low cost nothing then.
+    if (t == 0 || __any_sync(kAllLanes, tile_largest > limit)) {
+      Place<T> moved;
+      moved.set(warp_max(largest), constants);
+      if (t > 0) sums.move(place, moved, constants);
+      place = moved;
+      limit = place.logit() + constants.margin;
+    }
+    sums.add(tile, place, (t + 1) * kTileLogits<T> <= length, constants);
+    above.add(tile);
+  }
+  double sum = sums.sum.value(), weighted = sums.weighted.value();
+  warp_sums(sum, weighted);
+  const int greater = __reduce_add_sync(kAllLanes, above.count());
+  return part_of<T>(sum, weighted, warp_max(largest), greater, place, constants);
+}
+
+// results [rows, cut.parts]: parts first .. first + count of every row, by a warp each.
+template <class T>
+__global__ void __launch_bounds__(256, 4)
+    score_parts(ScoreInput in, RowCut cut, size_t first, size_t count, TermConstants constants, RowPart* results) {
+  const size_t unit = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  if (unit >= in.rows * count) return;
+  const size_t row = unit / count, part = first + unit % count;
+  const int32_t target = in.targets[row];
+  if (target < 0) return;
+  const uint32_t bits = target_bits<T>(in, row, target);
+  Above<T> above(logit_of<T>(bits), bits);
+  const size_t begin = part * cut.length, length = begin + cut.length < in.vocab ? cut.length : in.vocab - begin;
+  const T* logits = static_cast<const T*>(in.logits) + (row * in.vocab + begin);
+  const RowPart result = score_part<T>(logits, length, above, constants);
+  if (threadIdx.x % kWarpLanes == 0) results[row * cut.parts + part] = result;
+}
+
+__device__ __forceinline__ RowPart shuffle_part(const RowPart& part, int step) {
+  return {__shfl_xor_sync(kAllLanes, part.sum, step), __shfl_xor_sync(kAllLanes, part.weighted, step),
+          __shfl_xor_sync(kAllLanes, part.max, step), __shfl_xor_sync(kAllLanes, part.greater, step)};
+}
+
+// scores [rows] from parts [rows, count], by a warp each: a lane merges every 32nd part in order, then lanes in pairs.
+template <class T>
+__global__ void __launch_bounds__(256)
+    merge_row_parts(ScoreInput in, const RowPart* parts, size_t count, TermConstants constants, RowScore* scores) {
+  const size_t row = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  if (row >= in.rows) return;
+  const int32_t target = in.targets[row];
+  if (target < 0) return;
+  const size_t lane = threadIdx.x % kWarpLanes;
+  RowPart merged = empty_part();
+  for (size_t part = lane; part < count; part += kWarpLanes) {
+    merged = merge_parts(merged, parts[row * count + part], constants.finish.rate);
+  }
+#pragma unroll 1
+  for (int step = 1; step < kWarpLanes; step *= 2) {
+    merged = merge_parts(merged, shuffle_part(merged, step), constants.finish.rate);
+  }
+  if (lane == 0) {
+    scores[row] = finish_row(merged, logit_of<T>(target_bits<T>(in, row, target)), constants.finish);
+  }
+}
+
+// Short rows: `lanes` to a row, 32 / lanes rows at once, `turns` times; every lane then finishes one of the rows.
+// scores [rows]. A warp has rows of its own, 32 / lanes * turns of them; turns <= lanes.
+template <class T>
+__global__ void __launch_bounds__(256, 4)
+    score_short_rows(ScoreInput in, int lanes, int turns, TermConstants constants, RowScore* scores) {
+  const int lane = static_cast<int>(threadIdx.x % kWarpLanes), mine = lane % lanes, group = lane / lanes;
+  const int together = kWarpLanes / lanes;
+  const size_t warp = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  const size_t first = warp * static_cast<size_t>(together * turns);
+  if (first >= in.rows) return;
+  const auto target_of = [&](size_t row) { return row < in.rows ? in.targets[row] : -1; };
+  RowPart kept = empty_part();
+  float kept_logit = 0.0f;
+  for (int turn = 0; turn < turns; turn++) {
+    const size_t row = first + static_cast<size_t>(turn * together + group);
+    const int32_t target = target_of(row);
+    const bool scored = target >= 0;
+    const uint32_t bits = scored ? target_bits<T>(in, row, target) : 0;
+    // A row that is not there or not scored is one without logits.
+    const RowPacks<T> packs(static_cast<const T*>(in.logits) + (scored ? row * in.vocab : 0), scored ? in.vocab : 0);
+    Tile<T> tile;
+#pragma unroll
+    for (int p = 0; p < kPacks; p++) tile.packs[p] = packs.load(static_cast<size_t>(p * lanes + mine));
+#pragma unroll
+    for (int p = 0; p < kPacks; p++) tile.packs[p] = packs.finish(tile.packs[p], static_cast<size_t>(p * lanes + mine));
+    Above<T> above(logit_of<T>(bits), bits);
+    above.add(tile);
+    int greater = above.count();
+    float largest = tile.largest();
+    for (int step = 1; step < lanes; step *= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
+      greater += __shfl_xor_sync(kAllLanes, greater, step);
+    }
+    Place<T> place;
+    place.set(largest, constants);
+    float sum, weighted;
+    tile.template sums<true>(place, constants, sum, weighted);
+    double sum_all = sum, weighted_all = weighted;
+    for (int step = 1; step < lanes; step *= 2) {
+      sum_all += __shfl_xor_sync(kAllLanes, sum_all, step);
+      weighted_all += __shfl_xor_sync(kAllLanes, weighted_all, step);
+    }
+    if (mine == turn) {
+      kept = part_of<T>(sum_all, weighted_all, largest, greater, place, constants);
+      kept_logit = logit_of<T>(bits);
+    }
+  }
+  const size_t row = first + static_cast<size_t>(mine * together + group);
+  if (mine < turns && target_of(row) >= 0) scores[row] = finish_row(kept, kept_logit, constants.finish);
+}
+
+}  // namespace covn::cuda
