@@ -189,7 +189,7 @@ __device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Ab
 
 // results [rows, cut.parts]: parts first .. first + count of every row, by a warp each.
 template <class T>
-__global__ void __launch_bounds__(256, 4)
+__global__ void __launch_bounds__(256, 3)
     score_parts(ScoreInput in, RowCut cut, size_t first, size_t count, TermConstants constants, RowPart* results) {
   const size_t unit = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
   if (unit >= in.rows * count) return;

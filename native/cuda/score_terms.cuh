@@ -151,25 +151,33 @@ struct Tile {
     }
   }
 
-  // Sums of the terms and of their products with y: chains of a pack, then of the packs' sums.
+  // Sums of the terms and of their products with y. Terms are added in pairs, and these in pairs again: a small one that
+  // met a large sum would vanish, and always downwards.
   template <bool kClamped>
   __device__ __forceinline__ void sums(const Place<T>& place, const TermConstants& constants, float& sum,
                                        float& weighted) const {
-    float s[kPacks] = {}, w[kPacks] = {};
-    const auto add = [&](int p, float x) {
+    float s[kPacks], w[kPacks] = {};
+    const auto term = [&](int p, float x) {
       float y;
       const float e = place.template term<kClamped>(x, y, constants);
-      s[p] += e;
       w[p] = __fmaf_rn(e, y, w[p]);
+      return e;
     };
-    each_word([&](int p, uint32_t word) {
+    const auto word_sum = [&](int p, uint32_t word) {
       if constexpr (sizeof(T) == 4) {
-        add(p, __uint_as_float(word));
+        return term(p, __uint_as_float(word));
       } else {
-        add(p, ptx::Pair<T>::low(word));
-        add(p, ptx::Pair<T>::high(word));
+        const float low = term(p, ptx::Pair<T>::low(word));
+        return low + term(p, ptx::Pair<T>::high(word));
       }
-    });
+    };
+#pragma unroll
+    for (int p = 0; p < kPacks; p++) {
+      const float first = word_sum(p, packs[p].x);
+      s[p] = first + word_sum(p, packs[p].y);
+      const float third = word_sum(p, packs[p].z);
+      s[p] += third + word_sum(p, packs[p].w);
+    }
     sum = (s[0] + s[1]) + (s[2] + s[3]);
     weighted = (w[0] + w[1]) + (w[2] + w[3]);
   }
