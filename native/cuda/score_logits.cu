@@ -18,15 +18,15 @@ TermConstants term_constants(double temperature) {
   const RowParameters row = make_row_parameters(temperature, 0, 1, 1);
   TermConstants p{};
   p.rate = row.rate;
-  p.step_high = row.step_high;
-  p.step_low = row.step_low;
+  p.step = row.step_high;
   p.floor = offset_of(-125, row);
   p.c1 = row.c[0], p.c2 = row.c[1], p.c3 = row.c[2], p.c4 = row.c[3], p.c5 = row.c[4], p.c6 = row.c[5];
   p.margin = offset_of(2, row);
-  // f32 terms are formed at the rate in two floats, others at the one float.
-  const double exact = kLog2E / temperature;
-  p.finish = {temperature, sizeof(T) == 4 ? exact : static_cast<double>(p.rate), 0.0};
-  if (sizeof(T) != 4) p.finish.tilt = (p.finish.rate - exact) / exact;
+  // The rate that terms are in effect formed with: that of a float, or of whole octaves that are a float's.
+  const double exact = kLog2E / temperature, octave = temperature * kLn2;
+  p.finish.temperature = temperature;
+  p.finish.tilt = sizeof(T) == 4 ? (octave - p.step) / octave : (p.rate - exact) / exact;
+  p.finish.rate = sizeof(T) == 4 ? exact * (1.0 + p.finish.tilt) : static_cast<double>(p.rate);
   return p;
 }
 

@@ -47,36 +47,64 @@ struct ScoreInput {
   size_t rows, vocab;
 };
 
-// Packs of one row, wherever it begins: which logits a lane gets follows from their places in the row alone.
-template <class T>
-class RowPacks {
+// A lane's share of a row, or of a part of one, in tiles of `lanes` lanes: which logits it gets follows from their
+// places in the row alone, wherever in memory that begins.
+template <class T, bool kAligned>
+class LaneTiles {
  public:
-  __device__ __forceinline__ RowPacks(const T* row, size_t vocab) : vocab_(vocab) {
+  __device__ __forceinline__ LaneTiles(const T* row, size_t length, int lanes, int lane)
+      : length_(length), lanes_(lanes), lane_(lane) {
     const auto address = reinterpret_cast<uintptr_t>(row);
-    shift_ = static_cast<unsigned>(address % 16);
-    aligned_ = reinterpret_cast<const uint4*>(address - shift_);
-    end_ = reinterpret_cast<const uint4*>(address + vocab * sizeof(T));
+    shift_ = kAligned ? 0 : static_cast<unsigned>(address % 16);
+    packs_ = reinterpret_cast<const uint4*>(address - shift_) + lane;
+    end_ = reinterpret_cast<const uint4*>(address + length * sizeof(T));
   }
 
-  // Where the row is not aligned, the first 16 of the bytes that hold the pack.
-  __device__ __forceinline__ uint4 load(size_t pack) const {
-    if (pack * kPackLogits<T> >= vocab_) return make_uint4(0, 0, 0, 0);
-    return shift_ == 0 ? ptx::load_once(aligned_ + pack) : __ldg(aligned_ + pack);
+  // Whether every logit of a tile is there.
+  __device__ __forceinline__ bool whole(size_t tile) const {
+    return (tile + 1) * static_cast<size_t>(lanes_ * kPacks * kPackLogits<T>) <= length_;
   }
-  // The pack, from what load() gave; -inf for logits that are not there.
-  __device__ __forceinline__ uint4 finish(uint4 loaded, size_t pack) const {
-    if (shift_ != 0) {
-      const uint4* next = aligned_ + pack + 1;  // in L1: another lane has loaded it
-      loaded = realign(loaded, next < end_ ? __ldg(next) : make_uint4(0, 0, 0, 0));
+  // Where the row is not aligned, packs are the first 16 of the bytes that hold them.
+  __device__ __forceinline__ void load(Tile<T>& tile, size_t index) const {
+    const uint4* at = packs_ + index * static_cast<size_t>(kPacks * lanes_);
+    if (whole(index)) {
+#pragma unroll
+      for (int p = 0; p < kPacks; p++) tile.packs[p] = read(at + p * lanes_);
+    } else {
+#pragma unroll
+      for (int p = 0; p < kPacks; p++) {
+        tile.packs[p] = logits_from(index, p) > 0 ? read(at + p * lanes_) : make_uint4(0, 0, 0, 0);
+      }
     }
-    const size_t first = pack * kPackLogits<T>;
-    if (first + kPackLogits<T> <= vocab_) return loaded;
-    const int count = first < vocab_ ? static_cast<int>(vocab_ - first) : 0;
-    return {masked(loaded.x, 0, count), masked(loaded.y, 1, count), masked(loaded.z, 2, count),
-            masked(loaded.w, 3, count)};
+  }
+  // The tile, from what load() gave; -inf for logits that are not there.
+  __device__ __forceinline__ void finish(Tile<T>& tile, size_t index) const {
+    if constexpr (!kAligned) {
+      const uint4* next = packs_ + index * static_cast<size_t>(kPacks * lanes_) + 1;  // another lane has loaded it
+#pragma unroll
+      for (int p = 0; p < kPacks; p++) {
+        const uint4* at = next + p * lanes_;
+        tile.packs[p] = realign(tile.packs[p], at < end_ ? __ldg(at) : make_uint4(0, 0, 0, 0));
+      }
+    }
+    if (whole(index)) return;
+#pragma unroll
+    for (int p = 0; p < kPacks; p++) {
+      const int64_t count = logits_from(index, p);
+      uint4& pack = tile.packs[p];
+      if (count < kPackLogits<T>) {
+        pack = {masked(pack.x, 0, count), masked(pack.y, 1, count), masked(pack.z, 2, count), masked(pack.w, 3, count)};
+      }
+    }
   }
 
  private:
+  static __device__ __forceinline__ uint4 read(const uint4* at) { return kAligned ? ptx::load_once(at) : __ldg(at); }
+  // How many logits there are from a pack on.
+  __device__ __forceinline__ int64_t logits_from(size_t tile, int p) const {
+    const size_t pack = (tile * kPacks + p) * static_cast<size_t>(lanes_) + static_cast<size_t>(lane_);
+    return static_cast<int64_t>(length_) - static_cast<int64_t>(pack * kPackLogits<T>);
+  }
   __device__ __forceinline__ uint4 realign(uint4 a, uint4 b) const {
     const unsigned bits = shift_ % 4 * 8;
     switch (shift_ / 4) {
@@ -91,7 +119,7 @@ class RowPacks {
     return {__funnelshift_r(a, b, bits), __funnelshift_r(b, c, bits), __funnelshift_r(c, d, bits),
             __funnelshift_r(d, e, bits)};
   }
-  static __device__ __forceinline__ uint32_t masked(uint32_t word, int index, int count) {
+  static __device__ __forceinline__ uint32_t masked(uint32_t word, int index, int64_t count) {
     if constexpr (sizeof(T) == 4) {
       return index < count ? word : 0xff800000u;
     } else {
@@ -101,11 +129,17 @@ class RowPacks {
     }
   }
 
-  size_t vocab_;
+  size_t length_;
+  int lanes_, lane_;
   unsigned shift_;
-  const uint4* aligned_;
+  const uint4* packs_;
   const uint4* end_;
 };
+
+template <class T>
+__device__ __forceinline__ bool is_aligned(const T* row) {
+  return reinterpret_cast<uintptr_t>(row) % 16 == 0;
+}
 
 // The target's logit in its own format.
 template <class T>
@@ -149,25 +183,21 @@ __device__ __forceinline__ void warp_sums(double& sum, double& weighted) {
 
 // Everything of one part, read by one warp; lane 0 has the result. The next tile is on its way while one is gone
 // through.
-template <class T>
+template <bool kAligned, class T>
 __device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Above<T>& above,
                                               const TermConstants& constants) {
-  const RowPacks<T> row(logits, length);
-  const size_t lane = threadIdx.x % kWarpLanes, tiles = (length + kTileLogits<T> - 1) / kTileLogits<T>;
-  const auto pack_of = [&](size_t tile, int p) { return (tile * kPacks + p) * kWarpLanes + lane; };
+  const LaneTiles<T, kAligned> tiles(logits, length, kWarpLanes, static_cast<int>(threadIdx.x % kWarpLanes));
+  const size_t count = (length + kTileLogits<T> - 1) / kTileLogits<T>;
   Tile<T> loaded, tile;
-#pragma unroll
-  for (int p = 0; p < kPacks; p++) loaded.packs[p] = row.load(pack_of(0, p));
+  tiles.load(loaded, 0);
   Place<T> place;
   LaneSums<T> sums;
   float largest = __uint_as_float(0xff800000u), limit = 0.0f;
-  for (size_t t = 0; t < tiles; t++) {
-#pragma unroll
-    for (int p = 0; p < kPacks; p++) tile.packs[p] = row.finish(loaded.packs[p], pack_of(t, p));
-    if (t + 1 < tiles) {
-#pragma unroll
-      for (int p = 0; p < kPacks; p++) loaded.packs[p] = row.load(pack_of(t + 1, p));
-    }
+#pragma unroll 1
+  for (size_t t = 0; t < count; t++) {
+    tile = loaded;
+    tiles.finish(tile, t);
+    if (t + 1 < count) tiles.load(loaded, t + 1);
     const float tile_largest = tile.largest();
     largest = fmaxf(largest, tile_largest);
     // All lanes keep one place: the sums of a lane whose logits are low cost nothing then.
@@ -178,7 +208,7 @@ __device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Ab
       place = moved;
       limit = place.logit() + constants.margin;
     }
-    sums.add(tile, place, (t + 1) * kTileLogits<T> <= length, constants);
+    sums.add(tile, place, tiles.whole(t), constants);
     above.add(tile);
   }
   double sum = sums.sum.value(), weighted = sums.weighted.value();
@@ -200,7 +230,8 @@ __global__ void __launch_bounds__(256, 3)
   Above<T> above(logit_of<T>(bits), bits);
   const size_t begin = part * cut.length, length = begin + cut.length < in.vocab ? cut.length : in.vocab - begin;
   const T* logits = static_cast<const T*>(in.logits) + (row * in.vocab + begin);
-  const RowPart result = score_part<T>(logits, length, above, constants);
+  const RowPart result = is_aligned(logits) ? score_part<true>(logits, length, above, constants)
+                                            : score_part<false>(logits, length, above, constants);
   if (threadIdx.x % kWarpLanes == 0) results[row * cut.parts + part] = result;
 }
 
@@ -231,6 +262,20 @@ __global__ void __launch_bounds__(256)
   }
 }
 
+// A row of one tile.
+template <class T>
+__device__ __forceinline__ void load_row(Tile<T>& tile, const T* row, size_t length, int lanes, int lane) {
+  if (is_aligned(row)) {
+    const LaneTiles<T, true> tiles(row, length, lanes, lane);
+    tiles.load(tile, 0);
+    tiles.finish(tile, 0);
+  } else {
+    const LaneTiles<T, false> tiles(row, length, lanes, lane);
+    tiles.load(tile, 0);
+    tiles.finish(tile, 0);
+  }
+}
+
 // Short rows: `lanes` to a row, 32 / lanes rows at once, `turns` times; every lane then finishes one of the rows.
 // scores [rows]. A warp has rows of its own, 32 / lanes * turns of them; turns <= lanes.
 template <class T>
@@ -250,12 +295,9 @@ __global__ void __launch_bounds__(256, 4)
     const bool scored = target >= 0;
     const uint32_t bits = scored ? target_bits<T>(in, row, target) : 0;
     // A row that is not there or not scored is one without logits.
-    const RowPacks<T> packs(static_cast<const T*>(in.logits) + (scored ? row * in.vocab : 0), scored ? in.vocab : 0);
     Tile<T> tile;
-#pragma unroll
-    for (int p = 0; p < kPacks; p++) tile.packs[p] = packs.load(static_cast<size_t>(p * lanes + mine));
-#pragma unroll
-    for (int p = 0; p < kPacks; p++) tile.packs[p] = packs.finish(tile.packs[p], static_cast<size_t>(p * lanes + mine));
+    load_row(tile, static_cast<const T*>(in.logits) + (scored ? row * in.vocab : 0), scored ? in.vocab : 0, lanes,
+             mine);
     Above<T> above(logit_of<T>(bits), bits);
     above.add(tile);
     int greater = above.count();

@@ -14,10 +14,10 @@ namespace covn::cuda {
 // How terms are formed. f32: kernels/row_parameters.hpp has the constants and what they are for.
 struct TermConstants {
   RowFinish finish;
-  float rate;                        // octaves a logit, log2(e)/T
-  float step_high, step_low, floor;  // f32, logits; terms below the floor count as it
-  float c1, c2, c3, c4, c5, c6;      // f32
-  float margin;                      // logits that the largest may lie above the place: two octaves
+  float rate;                    // octaves a logit, log2(e)/T
+  float step, floor;             // f32, logits: an octave, T ln(2); terms below the floor count as it
+  float c1, c2, c3, c4, c5, c6;  // f32
+  float margin;                  // logits that the largest may lie above the place: two octaves
 };
 
 constexpr int kPacks = 4;  // a lane's share of a tile
@@ -66,7 +66,7 @@ class Place<float> {
     constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
     y = ptx::max_nan(x - logit_, p.floor);
     const float shifted = __fmaf_rn(y, p.rate, kMagic), k = shifted - kMagic;
-    const float r = __fmaf_rn(k, -p.step_low, __fmaf_rn(k, -p.step_high, y));
+    const float r = __fmaf_rn(k, -p.step, y);
     float e = __fmaf_rn(p.c6, r, p.c5);
     e = __fmaf_rn(e, r, p.c4);
     e = __fmaf_rn(e, r, p.c3);
@@ -151,8 +151,8 @@ struct Tile {
     }
   }
 
-  // Sums of the terms and of their products with y. Terms are added in pairs, and these in pairs again: a small one that
-  // met a large sum would vanish, and always downwards.
+  // Sums of the terms and of their products with y. Terms are added in pairs, and these in pairs again: a small one
+  // that met a large sum would vanish, and always downwards.
   template <bool kClamped>
   __device__ __forceinline__ void sums(const Place<T>& place, const TermConstants& constants, float& sum,
                                        float& weighted) const {
