@@ -1,148 +1,14 @@
 #include "cuda/emulator/runtime_api.hpp"
 
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
-#include <deque>
-#include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
-#include <vector>
 
-#include "cuda/emulator/block.hpp"
-#include "cuda/emulator/control.hpp"
-#include "cuda/emulator/memory_map.hpp"
+#include "cuda/emulator/device_state.hpp"
 
 namespace covn::cuda::emulator {
 
-// An event: how often it was recorded into a stream, and how often that was reached.
-struct Mark {
-  uint64_t recorded = 0, reached = 0;
-  Queue* queue = nullptr;
-  std::chrono::steady_clock::time_point time;
-};
-
-struct Queue {
-  std::deque<std::function<void()>> work;
-};
-
 namespace {
-
-struct Device {
-  std::mutex mutex;
-  MemoryMap memory, pinned;
-  std::vector<Queue*> queues;
-  std::vector<std::string> findings;
-  size_t limit = size_t{1} << 30, events = 0;
-  int count = 1, multiprocessors = 4;
-  uint64_t seed = 0, random = 1, calls = 0, failing_call = 0, unpinned_copies = 0;
-  cudaError_t failure = cudaSuccess;  // of the failing call
-  cudaError_t lost = cudaSuccess;     // what every call says once the device is
-  Device() {
-    const char* text = std::getenv("COVN_EMULATOR_SEED");
-    set_seed(text == nullptr ? 0 : std::strtoull(text, nullptr, 10));
-  }
-  void set_seed(uint64_t value) {
-    seed = value;
-    random = value * 0x9E3779B97F4A7C15u | 1;
-  }
-};
-
-// Never destroyed: static destructors may still free memory.
-Device& device() {
-  static Device& it = *new Device;
-  return it;
-}
-
-thread_local cudaError_t last_error = cudaSuccess;
-
-uint64_t next_random() {
-  uint64_t& x = device().random;
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  return x >> 16;
-}
-
-bool loses_device(cudaError_t error) {
-  return error == cudaErrorECCUncorrectable || (error >= cudaErrorIllegalAddress && error != cudaErrorUnknown);
-}
-
-void find(const std::string& what, cudaError_t error) {
-  std::fprintf(stderr, "CUDA emulator: %s\n", what.c_str());
-  device().findings.push_back(what);
-  device().lost = error;
-}
-
-void check_guards() {
-  if (std::string text = device().memory.damage("device"); !text.empty()) find(text, cudaErrorIllegalAddress);
-  if (std::string text = device().pinned.damage("pinned"); !text.empty()) find(text, cudaErrorIllegalAddress);
-}
-
-void run_one(Queue& queue) {
-  const std::function<void()> work = std::move(queue.work.front());
-  queue.work.pop_front();
-  // What a lost device was still to do does not happen.
-  if (device().lost == cudaSuccess) work();
-}
-
-void drain(Queue& queue) {
-  while (!queue.work.empty()) run_one(queue);
-}
-
-void drain_to(Mark& mark, uint64_t count) {
-  while (mark.reached < count && mark.queue != nullptr && !mark.queue->work.empty()) run_one(*mark.queue);
-}
-
-// Now and then a device is ahead of who waits for it.
-void run_ahead() {
-  Device& d = device();
-  if (d.seed < 2 || d.queues.empty()) return;
-  while (next_random() % 3 != 0) {
-    Queue& queue = *d.queues[next_random() % d.queues.size()];
-    if (!queue.work.empty()) run_one(queue);
-  }
-}
-
-// Every call: holds the device, and says what fails it.
-class Call {
- public:
-  Call() : lock_(device().mutex) {
-    Device& d = device();
-    d.calls++;
-    if (d.failure != cudaSuccess && d.calls == d.failing_call) {
-      error_ = d.failure;
-      d.failure = cudaSuccess;
-      if (loses_device(error_)) d.lost = error_;
-    }
-    if (d.lost != cudaSuccess) error_ = d.lost;
-    if (d.count == 0) error_ = cudaErrorNoDevice;
-    if (error_ != cudaSuccess) last_error = error_;
-  }
-  bool failed() const { return error_ != cudaSuccess; }
-  cudaError_t error() const { return error_; }
-  // The outcome after what the call did.
-  cudaError_t end(cudaError_t error = cudaSuccess) {
-    if (error == cudaSuccess) error = device().lost;
-    if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
-    return error;
-  }
-
- private:
-  std::lock_guard<std::mutex> lock_;
-  cudaError_t error_ = cudaSuccess;
-};
-
-#define COVN_CALL(call) \
-  Call call;            \
-  if (call.failed()) return call.error()
-
-void enqueue(Queue* queue, std::function<void()> work) {
-  queue->work.push_back(std::move(work));
-  run_ahead();
-}
 
 bool is_device(const void* memory, size_t bytes) { return device().memory.holds(memory, bytes); }
 bool is_pinned(const void* memory, size_t bytes) { return device().pinned.holds(memory, bytes); }
@@ -154,69 +20,7 @@ bool range_is_right(const void* memory, size_t bytes, bool on_device) {
   return !device().pinned.near(memory) || is_pinned(memory, bytes);
 }
 
-void run_kernel(const Grid& grid, const std::function<void()>& body) {
-  std::string finding;
-  // A thread of its own, whose static variables are the shared memory of its kernels.
-  std::thread([&] { finding = run_grid(grid, device().seed, body); }).join();
-  if (!finding.empty()) find(finding, cudaErrorLaunchFailure);
-  check_guards();
-}
-
 }  // namespace
-
-cudaError_t enqueue_grid(const void* kernel, dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
-                         std::function<void()> body) {
-  COVN_CALL(call);
-  constexpr size_t kMostShared = size_t{227} << 10;
-  const size_t count = size_t{threads.x} * threads.y * threads.z;
-  if (count == 0 || count > 1024 || threads.z > 64 || blocks.x == 0 || blocks.x > 0x7fffffffu || blocks.y == 0 ||
-      blocks.y > 65535 || blocks.z == 0 || blocks.z > 65535) {
-    return call.end(cudaErrorInvalidConfiguration);
-  }
-  if (shared_bytes > kMostShared) return call.end(cudaErrorInvalidValue);
-  if (stream == nullptr) return call.end(cudaErrorInvalidResourceHandle);  // no work without an explicit stream
-  const Grid grid{blocks, threads, shared_bytes, kernel};
-  enqueue(stream, [grid, body = std::move(body)] { run_kernel(grid, body); });
-  return call.end();
-}
-
-void set_seed(uint64_t seed) {
-  std::lock_guard lock(device().mutex);
-  device().set_seed(seed);
-}
-uint64_t seed() { return device().seed; }
-void set_device_count(int count) { device().count = count; }
-void set_memory(size_t bytes) { device().limit = bytes; }
-void set_multiprocessors(int count) { device().multiprocessors = count; }
-
-void fail_after(uint64_t calls, cudaError_t error) {
-  std::lock_guard lock(device().mutex);
-  device().failing_call = device().calls + calls + 1;
-  device().failure = error;
-}
-uint64_t calls() { return device().calls; }
-
-std::vector<std::string> take_findings() {
-  std::lock_guard lock(device().mutex);
-  return std::exchange(device().findings, {});
-}
-uint64_t unpinned_copies() { return device().unpinned_copies; }
-
-Usage usage() {
-  Device& d = device();
-  std::lock_guard lock(d.mutex);
-  return {d.memory.bytes(), d.memory.most_bytes(), d.pinned.bytes(), d.pinned.most_bytes(), d.queues.size(), d.events};
-}
-
-void reset() {
-  Device& d = device();
-  std::lock_guard lock(d.mutex);
-  d.lost = d.failure = last_error = cudaSuccess;
-  d.findings.clear();
-  d.unpinned_copies = 0;
-  d.memory.forget_most();
-  d.pinned.forget_most();
-}
 
 }  // namespace covn::cuda::emulator
 
@@ -266,7 +70,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 cudaError_t cudaDeviceSynchronize() {
   COVN_CALL(call);
-  for (Queue* queue : device().queues) drain(*queue);
+  drain_all();
   return call.end();
 }
 
@@ -280,7 +84,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 // Freeing works on a lost device too, so that nothing is left in a test that loses one.
 cudaError_t cudaFree(void* memory) {
   Call call;
-  for (Queue* queue : device().queues) drain(*queue);
+  drain_all();
   check_guards();
   if (memory != nullptr && !device().memory.free(memory)) return call.end(cudaErrorInvalidValue);
   return call.failed() ? call.error() : call.end();
@@ -297,7 +101,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   if (device().lost != cudaSuccess) {
     free();
   } else {
-    enqueue(stream, free);
+    enqueue(stream, free, true);
   }
   return call.failed() ? call.error() : call.end();
 }
@@ -309,7 +113,7 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
 }
 cudaError_t cudaFreeHost(void* memory) {
   Call call;
-  for (Queue* queue : device().queues) drain(*queue);
+  drain_all();
   check_guards();
   if (memory != nullptr && !device().pinned.free(memory)) return call.end(cudaErrorInvalidValue);
   return call.failed() ? call.error() : call.end();
@@ -336,7 +140,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
   COVN_CALL(call);
-  for (Queue* queue : device().queues) drain(*queue);
+  drain_all();
   if (device().lost == cudaSuccess) std::memcpy(to, from, bytes);
   check_guards();
   return call.end();
@@ -346,80 +150,4 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
   if (stream == nullptr || (bytes != 0 && !is_device(memory, bytes))) return call.end(cudaErrorInvalidValue);
   enqueue(stream, [=] { std::memset(memory, value, bytes); });
   return call.end();
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  COVN_CALL(call);
-  device().queues.push_back(*stream = new Queue);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  Call call;
-  drain(*stream);
-  std::erase(device().queues, stream);
-  delete stream;
-  return call.failed() ? call.error() : call.end();
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  COVN_CALL(call);
-  drain(*stream);
-  return call.end();
-}
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  COVN_CALL(call);
-  if (stream->work.empty()) return cudaSuccess;
-  run_one(*stream);
-  return call.end(cudaErrorNotReady);
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  COVN_CALL(call);
-  const uint64_t count = event->recorded;
-  if (event->queue != stream) enqueue(stream, [event, count] { drain_to(*event, count); });
-  return call.end();
-}
-
-// An event lives until the work that names it is done; the few that tests leave behind do not matter.
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
-  COVN_CALL(call);
-  *event = new Mark;
-  device().events++;
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  Call call;
-  for (Queue* queue : device().queues) drain(*queue);
-  device().events--;
-  delete event;
-  return call.failed() ? call.error() : call.end();
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  COVN_CALL(call);
-  if (stream == nullptr) return call.end(cudaErrorInvalidResourceHandle);
-  drain_to(*event, event->recorded);
-  event->queue = stream;
-  event->recorded++;
-  enqueue(stream, [event] {
-    event->reached++;
-    event->time = std::chrono::steady_clock::now();
-  });
-  return call.end();
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  COVN_CALL(call);
-  drain_to(*event, event->recorded);
-  return call.end();
-}
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  COVN_CALL(call);
-  if (event->reached == event->recorded) return cudaSuccess;
-  run_one(*event->queue);
-  return call.end(cudaErrorNotReady);
-}
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  COVN_CALL(call);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
-  return cudaSuccess;
 }

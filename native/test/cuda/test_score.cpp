@@ -1,148 +1,16 @@
-// scoreLogits on the emulated device: agreement with long double, with the jobs of the CPU in all that is not a number,
-// and the same bits whatever the batch, the slices of memory and the order of threads.
+// The kernels of scoreLogits on the emulated device: agreement with long double, and the same bits whatever the batch
+// and the order of threads.
 #include <bit>
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <vector>
 
-#include "covn/cuda.hpp"
-#include "cuda/emulator/control.hpp"
+#include "cuda/memory.hpp"
 #include "cuda/score_logits.hpp"
-#include "reference/logprob.hpp"
-#include "reference/number_formats.hpp"
-#include "test/check.hpp"
-#include "test/pool.hpp"
+#include "cuda/stream.hpp"
+#include "test/cuda/score_cases.hpp"
 
 using namespace covn;
 using namespace covn::test;
-
-namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr DType kDTypes[] = {DType::f32, DType::f16, DType::bf16};
-
-struct Case {
-  DType dtype;
-  size_t vocab;
-  std::vector<float> values;          // exact in the dtype
-  std::vector<unsigned char> logits;  // the same, stored
-  std::vector<int32_t> targets;
-  double temperature = 1.0;
-
-  size_t size() const { return dtype == DType::f32 ? 4 : 2; }
-  void set(size_t index, float value) {
-    uint16_t bits = 0;
-    switch (dtype) {
-      case DType::f32:
-        values[index] = value;
-        std::memcpy(logits.data() + index * 4, &value, 4);
-        return;
-      case DType::f16:
-        bits = reference::encode_half(value);
-        values[index] = static_cast<float>(reference::decode_half(bits));
-        break;
-      case DType::bf16:
-        bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
-        values[index] = std::bit_cast<float>(uint32_t{bits} << 16);
-        break;
-    }
-    std::memcpy(logits.data() + index * 2, &bits, 2);
-  }
-};
-
-Case random_case(DType dtype, size_t rows, size_t vocab, double deviation, uint64_t seed, double offset = 0.0) {
-  Random random(seed);
-  Case c{dtype, vocab, std::vector<float>(rows * vocab), {}, std::vector<int32_t>(rows)};
-  c.logits.resize(rows * vocab * c.size());
-  for (size_t i = 0; i < rows * vocab; i++) c.set(i, static_cast<float>(offset + deviation * random.normal()));
-  for (int32_t& t : c.targets) t = static_cast<int32_t>(random.bits() % vocab);
-  return c;
-}
-
-struct Result {
-  Status status;
-  std::vector<double> sequence, log_z;
-  std::vector<float> token, entropy;
-  std::vector<int32_t> rank;
-  std::vector<int64_t> non_finite_rows;
-};
-
-using MakeJob = Status (*)(LogitsRequest, std::unique_ptr<ScoreJob>&);
-
-// Without offsets every row is a response of its own, whose sum is the unrounded log-prob.
-Result score(const Case& c, MakeJob make = cuda::make_score_job, std::vector<int64_t> offsets = {},
-             bool propagate = false) {
-  const size_t rows = c.targets.size();
-  if (offsets.empty()) {
-    for (size_t row = 0; row <= rows; row++) offsets.push_back(static_cast<int64_t>(row));
-  }
-  Result r{{}, std::vector<double>(offsets.size()), std::vector<double>(rows), std::vector<float>(rows),
-           std::vector<float>(rows), std::vector<int32_t>(rows), {}};
-  LogitsRequest request;
-  request.logits = c.logits.data();
-  request.logit_count = c.values.size();
-  request.dtype = c.dtype;
-  request.vocab = c.vocab;
-  request.scoring.targets = c.targets.data();
-  request.scoring.rows = rows;
-  request.scoring.offsets = std::move(offsets);
-  request.scoring.temperature = c.temperature;
-  request.scoring.propagate_non_finite = propagate;
-  request.scoring.sequence = r.sequence.data();
-  request.scoring.log_z = r.log_z.data();
-  request.scoring.token = r.token.data();
-  request.scoring.entropy = r.entropy.data();
-  request.scoring.rank = r.rank.data();
-  std::unique_ptr<ScoreJob> job;
-  r.status = make(std::move(request), job);
-  if (!r.status.ok()) return r;
-  r.status = run_inline(*job);
-  r.non_finite_rows = job->non_finite_rows();
-  return r;
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-bool same(const Result& a, const Result& b) {
-  return same_bits(a.sequence, b.sequence) && same_bits(a.log_z, b.log_z) && same_bits(a.token, b.token) &&
-         same_bits(a.entropy, b.entropy) && a.rank == b.rank && a.non_finite_rows == b.non_finite_rows;
-}
-
-// Largest errors and the mean signed one of log-probs, in nats; ranks have to be right.
-struct Errors {
-  double token = 0, log_z = 0, entropy = 0, mean = 0;
-};
-Errors errors_of(const Case& c) {
-  const Result r = score(c);
-  CHECK(r.status.ok());
-  Errors errors;
-  const size_t rows = c.targets.size();
-  for (size_t row = 0; row < rows; row++) {
-    const auto want = reference::score_row(c.values.data() + row * c.vocab, c.vocab, c.targets[row], c.temperature);
-    const double token = static_cast<double>(r.sequence[row] - want.token);
-    errors.token = std::fmax(errors.token, std::fabs(token));
-    errors.mean += token / static_cast<double>(rows);
-    errors.log_z = std::fmax(errors.log_z, static_cast<double>(std::fabs(r.log_z[row] - want.log_z)));
-    errors.entropy = std::fmax(errors.entropy, static_cast<double>(std::fabs(r.entropy[row] - want.entropy)));
-    CHECK(r.rank[row] == want.rank);
-    CHECK(r.sequence[row] <= 0.0);
-    CHECK(r.token[row] == static_cast<float>(r.sequence[row]));
-  }
-  return errors;
-}
-
-const char* name(DType dtype) { return dtype == DType::f32 ? "f32" : dtype == DType::f16 ? "f16" : "bf16"; }
-
-// Bytes of the emulated device such that a slot gets about this many.
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
-
-}  // namespace
 
 COVN_TEST(log_probs_agree_with_long_double) {
   for (DType dtype : kDTypes) {
@@ -177,6 +45,155 @@ COVN_TEST(mean_signed_error) {
       }
     }
   }
+}
+
+COVN_TEST(the_vocabulary_of_llama_3) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Errors e = errors_of(random_case(dtype, 2, 128256, 5.0, 5));
+    CHECK_AT_MOST(e.token, 1e-6);
+    CHECK_AT_MOST(e.entropy, 2e-6);
+  }
+}
+
+COVN_TEST(logits_far_from_0_and_of_any_scale) {
+  struct Setting {
+    double deviation, offset, temperature;
+  };
+  const Setting settings[] = {{5, 0, 1e-6},  {5, 0, 1e-3}, {5, 0, 0.7},    {5, 0, 1e3},   {5, 0, 1e6},     {1, 3000, 1},
+                              {1, -3000, 1}, {1e4, 0, 1},  {1e4, 0, 2000}, {300, 6e4, 1}, {0.001, 0, 1e-3}};
+  for (DType dtype : kDTypes) {
+    for (const Setting& setting : settings) {
+      if (dtype == DType::f16 && setting.offset + 6 * setting.deviation > 65000) continue;
+      for (const size_t vocab : {50, 3000}) {
+        Case c = random_case(dtype, 20, vocab, setting.deviation, 6, setting.offset);
+        c.temperature = setting.temperature;
+        const Result r = score(c);
+        CHECK(r.status.ok());
+        for (size_t row = 0; row < 20; row++) {
+          const auto want = reference::score_row(c.values.data() + row * vocab, vocab, c.targets[row], c.temperature);
+          // Relative where the log-prob itself is large.
+          CHECK_AT_MOST(std::fabs(r.sequence[row] - want.token), 2e-6 + 1e-15 * std::fabs(want.token));
+          CHECK_AT_MOST(std::fabs(r.log_z[row] - want.log_z), 2e-6 + 1e-15 * std::fabs(want.log_z));
+          CHECK_AT_MOST(std::fabs(r.entropy[row] - want.entropy), 2e-6);
+          CHECK(r.rank[row] == want.rank);
+        }
+      }
+    }
+  }
+}
+
+COVN_TEST(masked_entries) {
+  // -inf, and the lowest numbers of the formats in its place, in every place of a tile.
+  for (DType dtype : kDTypes) {
+    const float lowest = dtype == DType::f16 ? -65504.0f : dtype == DType::bf16 ? -3.3895314e38f : -3.4028235e38f;
+    for (const float mask : {-kInfinity, lowest}) {
+      for (const size_t vocab : {33, 1500, 9000}) {
+        Case c = random_case(dtype, 8, vocab, 3.0, 7);
+        for (size_t row = 0; row < 8; row++) {
+          for (size_t i = 0; i < vocab; i++) {
+            // All but every 2nd, 4th, ... entry; the last row keeps one.
+            if (row == 7 ? i != vocab / 2 : i % (size_t{2} << row) != 1) c.set(row * vocab + i, mask);
+          }
+          c.targets[row] = row == 7 ? static_cast<int32_t>(vocab / 2) : 1;
+        }
+        const Result r = score(c);
+        CHECK(r.status.ok());
+        for (size_t row = 0; row < 8; row++) {
+          const auto want = reference::score_row(c.values.data() + row * vocab, vocab, c.targets[row], 1.0L);
+          CHECK_AT_MOST(std::fabs(r.sequence[row] - want.token), 1e-6);
+          CHECK_AT_MOST(std::fabs(r.entropy[row] - want.entropy), 1e-6);
+          CHECK(r.rank[row] == want.rank);
+        }
+        CHECK(r.sequence[7] == 0.0 && r.entropy[7] == 0.0f);  // certain
+      }
+    }
+  }
+}
+
+COVN_TEST(a_row_of_the_lowest_numbers) {
+  Case c = random_case(DType::bf16, 2, 2000, 1.0, 8);
+  for (size_t i = 0; i < 2000; i++) c.set(i, -3.3895314e38f);
+  for (size_t i = 2000; i < 4000; i++) c.set(i, i % 2 ? 3.3895314e38f : -3.3895314e38f);
+  c.targets = {3, 3};
+  const Result r = score(c);
+  CHECK(r.status.ok());
+  CHECK_AT_MOST(std::fabs(r.sequence[0] + std::log(2000.0)), 1e-6);
+  CHECK_AT_MOST(std::fabs(r.sequence[1] + std::log(1000.0)), 1e-6);
+}
+
+COVN_TEST(the_same_bits_for_every_batch_and_alignment) {
+  for (DType dtype : kDTypes) {
+    for (const size_t vocab : {7, 50, 257, 1023, 2051, 9001}) {
+      const size_t rows = 21;
+      const Case c = random_case(dtype, rows, vocab, 5.0, 9);
+      const Result whole = score(c);
+      for (size_t row = 0; row < rows; row++) {
+        Case one{dtype, vocab, {c.values.begin() + row * vocab, c.values.begin() + (row + 1) * vocab}, {}, {}};
+        one.logits.assign(c.logits.begin() + row * vocab * c.size(), c.logits.begin() + (row + 1) * vocab * c.size());
+        one.targets = {c.targets[row]};
+        const Result alone = score(one);
+        CHECK(std::bit_cast<uint64_t>(alone.sequence[0]) == std::bit_cast<uint64_t>(whole.sequence[row]));
+        CHECK(alone.log_z[0] == whole.log_z[row] && alone.entropy[0] == whole.entropy[row]);
+        CHECK(alone.rank[0] == whole.rank[row]);
+      }
+    }
+  }
+}
+
+COVN_TEST(the_same_bits_for_every_order_of_threads) {
+  for (DType dtype : kDTypes) {
+    for (const size_t vocab : {9, 200, 5003}) {
+      const Case c = random_case(dtype, 70, vocab, 5.0, 11);
+      const Result want = score(c);
+      for (const uint64_t seed : {1, 2, 5}) {
+        cuda::emulator::set_seed(seed);
+        CHECK(same(score(c), want));
+      }
+      cuda::emulator::set_seed(0);
+    }
+  }
+}
+
+COVN_TEST(many_short_rows_take_turns) {
+  // Enough rows that a warp reads several after one another.
+  for (const size_t vocab : {20, 64, 300}) {
+    const Case few = random_case(DType::bf16, 40, vocab, 5.0, 12);
+    Case many{DType::bf16, vocab, {}, {}, {}};
+    const size_t copies = 2048 * 3;
+    for (size_t i = 0; i < copies; i++) {
+      many.targets.push_back(few.targets[i % 40]);
+      many.values.insert(many.values.end(), few.values.begin() + i % 40 * vocab,
+                         few.values.begin() + (i % 40 + 1) * vocab);
+      many.logits.insert(many.logits.end(), few.logits.begin() + i % 40 * vocab * 2,
+                         few.logits.begin() + (i % 40 + 1) * vocab * 2);
+    }
+    const Result want = score(few), r = score(many);
+    CHECK(r.status.ok());
+    for (size_t i = 0; i < copies; i++) {
+      CHECK(r.sequence[i] == want.sequence[i % 40] && r.rank[i] == want.rank[i % 40]);
+    }
+  }
+}
+
+COVN_TEST(rows_on_the_device_are_scored_where_they_lie) {
+  const Case c = random_case(DType::bf16, 10, 9001, 5.0, 18);
+  const Result want = score(c);
+  cuda::Stream stream;
+  CHECK(stream.create().ok());
+  cuda::DeviceBuffer<unsigned char> logits;
+  cuda::DeviceBuffer<int32_t> targets;
+  cuda::DeviceBuffer<cuda::RowPart> workspace;
+  cuda::DeviceBuffer<cuda::RowScore> scores;
+  CHECK(logits.allocate(c.logits.size() + 16, stream).ok() && targets.allocate(10, stream).ok());
+  CHECK(workspace.allocate(cuda::score_workspace(c.dtype, 10, c.vocab), stream).ok());
+  CHECK(scores.allocate(10, stream).ok());
+  CHECK(logits.copy_in(c.logits.data(), c.logits.size(), stream).ok());
+  CHECK(targets.copy_in(c.targets.data(), 10, stream).ok());
+  CHECK(cuda::enqueue_score(c.dtype, logits.data(), 10, c.vocab, targets.data(), 1.0, workspace.data(), scores.data(),
+                            stream) == cudaSuccess);
+  std::vector<cuda::RowScore> out(10);
+  CHECK(scores.copy_out(out.data(), 10, stream).ok() && stream.synchronize().ok());
+  for (size_t i = 0; i < 10; i++) CHECK(out[i].token == want.sequence[i] && out[i].rank == want.rank[i]);
 }
 
 int main() { return run_all(); }
