@@ -26,7 +26,11 @@ describe('the two builds', () => {
 
   test('and every source of the CUDA backend and its emulator', () => {
     const named = [...variables.covn_cuda_sources!, ...variables.covn_cuda_emulator_sources!];
-    expect(named.sort()).toEqual(files('native/cuda', /\.(cu|cpp)$/).filter((file) => !file.includes('/dev/')).sort());
+    expect(named.sort()).toEqual(
+      files('native/cuda', /\.(cu|cpp)$/)
+        .filter((file) => !file.includes('/dev/'))
+        .sort(),
+    );
   });
 
   test('neither build names a source, a define or a flag of its own', () => {
@@ -102,9 +106,9 @@ describe('imports go one way', () => {
   });
 
   test('in native', () => {
-    const order = [['include', 'core'], ['kernels'], ['model'], ['learn'], ['binding']];
-    const edges = ['include', 'core', 'kernels', 'model', 'learn', 'binding'].flatMap((folder) =>
-      files(`native/${folder}`, /\.[ch]pp$/).flatMap((file) =>
+    const order = [['include', 'core'], ['kernels'], ['model'], ['learn'], ['cuda'], ['binding']];
+    const edges = ['include', 'core', 'kernels', 'model', 'learn', 'cuda', 'binding'].flatMap((folder) =>
+      files(`native/${folder}`, /\.([ch]pp|cuh?)$/).flatMap((file) =>
         [...read(file).matchAll(/#include "([^"]+)"/g)].map(([, to]): [string, string] => [
           file,
           to!.startsWith('covn/') ? `native/include/${to}` : `native/${to}`,

@@ -208,8 +208,8 @@ __device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Ab
       place = moved;
       limit = place.logit() + constants.margin;
     }
-    sums.add(tile, place, tiles.whole(t), constants);
     above.add(tile);
+    sums.add(tile, place, tiles.whole(t), constants);
   }
   double sum = sums.sum.value(), weighted = sums.weighted.value();
   warp_sums(sum, weighted);
@@ -217,9 +217,16 @@ __device__ __forceinline__ RowPart score_part(const T* logits, size_t length, Ab
   return part_of<T>(sum, weighted, warp_max(largest), greater, place, constants);
 }
 
+// Blocks that a multiprocessor is to hold at least; more would not leave registers enough.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kPartBlocks = 2;
+#else
+constexpr int kPartBlocks = 3;
+#endif
+
 // results [rows, cut.parts]: parts first .. first + count of every row, by a warp each.
 template <class T>
-__global__ void __launch_bounds__(256, 3)
+__global__ void __launch_bounds__(256, kPartBlocks)
     score_parts(ScoreInput in, RowCut cut, size_t first, size_t count, TermConstants constants, RowPart* results) {
   const size_t unit = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
   if (unit >= in.rows * count) return;

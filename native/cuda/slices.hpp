@@ -75,7 +75,8 @@ class SlicedJob : public Base {
   void fail_at(size_t place, Status status) {
     if (place >= failed_place_) return;
     failed_place_ = place;
-    failure_ = std::move(status);
+    failure_.code = status.code;
+    failure_.message = std::move(status.message);
   }
   // Gives the slots' memory back, after the work that still uses it. A job whose slots use other memory of its own
   // calls it before that goes.
@@ -86,25 +87,20 @@ class SlicedJob : public Base {
   Slot& other(const Slot& slot) { return *slots_[&slot == &*slots_[0]]; }
 
   void run_chunk(size_t chunk) final {
-    const size_t turn = chunk % 2;
-    Status status = slots_[turn] ? finish_turn(turn) : open_turn(turn);
-    if (status.ok() && failure_.ok()) {
-      pending_[turn] = chunk;
-      status = begin(chunk, *slots_[turn]);
-    }
+    const Status status = go_on(chunk);
     if (status.ok() && failure_.ok()) return;
     // Nobody asks for what is in flight once the job has failed, and it may hold a lower place that is wrong.
-    if (status.ok()) status = drain(chunk + 1);
+    const Status drained = status.ok() ? drain(chunk + 1) : status;
     close();
-    if (status.ok()) {
+    if (drained.ok()) {
       this->fail(chunk, failed_place_, failure_);
     } else {
-      this->fail(chunk, 0, std::move(status));
+      this->fail(chunk, 0, drained);
     }
   }
 
   Status merge() final {
-    Status status = drain(this->chunk_count());
+    const Status status = drain(this->chunk_count());
     close();
     if (!status.ok()) return status;
     return failure_.ok() ? finish_all() : failure_;
@@ -112,6 +108,15 @@ class SlicedJob : public Base {
 
  private:
   static constexpr size_t kNone = static_cast<size_t>(-1);
+
+  // Finishes the slice before the last, and begins this one in its slot.
+  Status go_on(size_t chunk) {
+    const size_t turn = chunk % 2;
+    COVN_TRY(slots_[turn] ? finish_turn(turn) : open_turn(turn));
+    if (!failure_.ok()) return {};
+    pending_[turn] = chunk;
+    return begin(chunk, *slots_[turn]);
+  }
 
   Status open_turn(size_t turn) {
     slots_[turn].emplace();
