@@ -47,6 +47,29 @@ COVN_TEST(mean_signed_error) {
   }
 }
 
+COVN_TEST(small_terms_beside_a_large_one) {
+  // Each tile after the first adds 4.45 units in the last place of the lane that holds the largest: rounding would lose
+  // 0.45 of them every time.
+  Case c = random_case(DType::f32, 1, 4096, 0.0, 4);
+  for (size_t i = 1; i < 4096; i++) c.set(i, static_cast<float>(std::log(4.45 * 0x1p-23 / 16)));
+  c.targets[0] = 0;
+  CHECK_AT_MOST(errors_of(c).token, 1e-7);
+}
+
+COVN_TEST(exp2_and_log_in_double) {
+  Random random(3);
+  for (int i = 0; i < 20000; i++) {
+    const double x = i < 10000 ? -1000.0 * random.uniform() : -4.0 * random.uniform();
+    const long double want = std::exp2(static_cast<long double>(x));
+    CHECK_AT_MOST(std::fabs(cuda::exp2_double(x) - want) / want, 4e-16);
+    const double y = i < 10000 ? std::exp2(-x) : 1.0 - x * x * x * 1e-3;
+    const long double log = std::log(static_cast<long double>(y));
+    CHECK_AT_MOST(std::fabs(cuda::log_double(y) - log), 2e-16 + 2e-16 * log);
+  }
+  CHECK(cuda::exp2_double(0.0) == 1.0 && cuda::exp2_double(-3.0) == 0.125 && cuda::exp2_double(-1e300) == 0.0);
+  CHECK(std::isnan(cuda::exp2_double(std::nan(""))) && cuda::log_double(1.0) == 0.0);
+}
+
 COVN_TEST(the_vocabulary_of_llama_3) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Errors e = errors_of(random_case(dtype, 2, 128256, 5.0, 5));
