@@ -24,7 +24,7 @@ TermConstants term_constants(double temperature) {
   p.margin = offset_of(2, row);
   // The rate that terms are in effect formed with: that of a float, or of whole octaves that are a float's.
   const double exact = kLog2E / temperature, octave = temperature * kLn2;
-  p.finish.temperature = temperature;
+  p.finish.inverse_temperature = 1.0 / temperature;
   p.finish.tilt = sizeof(T) == 4 ? (octave - p.step) / octave : (p.rate - exact) / exact;
   p.finish.rate = sizeof(T) == 4 ? exact * (1.0 + p.finish.tilt) : static_cast<double>(p.rate);
   return p;

@@ -294,8 +294,9 @@ __global__ void __launch_bounds__(256, 4)
   const size_t first = warp * static_cast<size_t>(together * turns);
   if (first >= in.rows) return;
   const auto target_of = [&](size_t row) { return row < in.rows ? in.targets[row] : -1; };
-  RowPart kept = empty_part();
-  float kept_logit = 0.0f;
+  const bool whole = in.vocab == static_cast<size_t>(lanes * kPacks * kPackLogits<T>);
+  RowPart kept = empty_part();  // as the sums are, not yet relative to the largest
+  uint32_t kept_bits = 0;
   for (int turn = 0; turn < turns; turn++) {
     const size_t row = first + static_cast<size_t>(turn * together + group);
     const int32_t target = target_of(row);
@@ -316,19 +317,20 @@ __global__ void __launch_bounds__(256, 4)
     Place<T> place;
     place.set(largest, constants);
     float sum, weighted;
-    tile.template sums<true>(place, constants, sum, weighted);
+    tile.sums(place, whole, constants, sum, weighted);
     double sum_all = sum, weighted_all = weighted;
     for (int step = 1; step < lanes; step *= 2) {
       sum_all += __shfl_xor_sync(kAllLanes, sum_all, step);
       weighted_all += __shfl_xor_sync(kAllLanes, weighted_all, step);
     }
-    if (mine == turn) {
-      kept = part_of<T>(sum_all, weighted_all, largest, greater, place, constants);
-      kept_logit = logit_of<T>(bits);
-    }
+    if (mine == turn) kept = {sum_all, weighted_all, largest, greater}, kept_bits = bits;
   }
   const size_t row = first + static_cast<size_t>(mine * together + group);
-  if (mine < turns && target_of(row) >= 0) scores[row] = finish_row(kept, kept_logit, constants.finish);
+  if (mine >= turns || target_of(row) < 0) return;
+  Place<T> place;
+  place.set(kept.max, constants);
+  const RowPart part = part_of<T>(kept.sum, kept.weighted, kept.max, kept.greater, place, constants);
+  scores[row] = finish_row(part, logit_of<T>(kept_bits), constants.finish);
 }
 
 }  // namespace covn::cuda

@@ -151,11 +151,29 @@ struct Tile {
     }
   }
 
-  // Sums of the terms and of their products with y. Terms are added in pairs, and these in pairs again: a small one
-  // that met a large sum would vanish, and always downwards.
-  template <bool kClamped>
-  __device__ __forceinline__ void sums(const Place<T>& place, const TermConstants& constants, float& sum,
+  // Sums of the terms and of their products with y. `whole`: every logit of the tile is the row's, none stands for what
+  // is not there.
+  __device__ __forceinline__ void sums(const Place<T>& place, bool whole, const TermConstants& constants, float& sum,
                                        float& weighted) const {
+    if constexpr (sizeof(T) == 4) {
+      formed_sums<true>(place, constants, sum, weighted);
+    } else {
+      bool clamped = !whole || !place.has_offset();
+      if (!clamped) {
+        formed_sums<false>(place, constants, sum, weighted);
+        clamped = weighted != weighted;
+      }
+      // Finite distances give the same bits either way.
+      if (clamped) formed_sums<true>(place, constants, sum, weighted);
+    }
+  }
+
+ private:
+  // Terms are added in pairs, and these in pairs again: a small one that met a large sum would vanish, and always
+  // downwards.
+  template <bool kClamped>
+  __device__ __forceinline__ void formed_sums(const Place<T>& place, const TermConstants& constants, float& sum,
+                                              float& weighted) const {
     float s[kPacks], w[kPacks] = {};
     const auto term = [&](int p, float x) {
       float y;
@@ -212,21 +230,10 @@ template <class T>
 struct LaneSums {
   FloatPair sum, weighted;
 
-  // `whole`: every logit of the tile is the row's, none stands for what is not there.
   __device__ __forceinline__ void add(const Tile<T>& tile, const Place<T>& place, bool whole,
                                       const TermConstants& constants) {
     float s, w;
-    if constexpr (sizeof(T) == 4) {
-      tile.template sums<true>(place, constants, s, w);
-    } else {
-      bool clamped = !whole || !place.has_offset();
-      if (!clamped) {
-        tile.template sums<false>(place, constants, s, w);
-        clamped = w != w;
-      }
-      // Finite distances give the same bits either way.
-      if (clamped) tile.template sums<true>(place, constants, s, w);
-    }
+    tile.sums(place, whole, constants, s, w);
     sum.add(s);
     weighted.add(w);
   }

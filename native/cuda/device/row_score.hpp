@@ -41,7 +41,7 @@ COVN_HD inline RowPart merge_parts(const RowPart& a, const RowPart& b, double ra
 // How a row's parts become its outputs. The rate that terms were formed with may be off by rounding to float: as if the
 // temperature were, by a factor 1 + tilt. To first order that moves log(sum) by tilt times the mean of what is summed.
 struct RowFinish {
-  double temperature, rate, tilt;
+  double inverse_temperature, rate, tilt;
 };
 
 // Outputs of a scored row; sum NaN, 0 or infinite: not a row of logits, and the numbers mean nothing.
@@ -64,8 +64,9 @@ COVN_HD inline RowScore finish_row(const RowPart& part, float target_logit, cons
   // Rounded as a number near 1 is: what is left of a certain row's other terms must not show.
   const double entropy = ((log_sum + below) + 1.0) - 1.0;
   const double max = part.max;
-  return {(static_cast<double>(target_logit) - max) / finish.temperature - log_sum, max / finish.temperature + log_sum,
-          static_cast<float>(entropy > 0.0 ? entropy : 0.0), part.greater + 1};
+  return {(static_cast<double>(target_logit) - max) * finish.inverse_temperature - log_sum,
+          max * finish.inverse_temperature + log_sum, static_cast<float>(entropy > 0.0 ? entropy : 0.0),
+          part.greater + 1};
 }
 
 }  // namespace covn::cuda
