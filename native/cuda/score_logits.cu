@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "cuda/score_logits.cuh"
 #include "cuda/score_logits.hpp"
@@ -82,7 +83,8 @@ size_t parts_of_row(size_t vocab) {
 }
 
 struct ScoreSlot : SliceSlot {
-  PinnedBuffer<int32_t> targets;  // as they were when they were checked; -1 where not scored
+  std::vector<int32_t> row_targets;  // as they were when they were checked; -1 where not scored
+  PinnedBuffer<int32_t> targets;     // of the rows that are, which alone are copied
   DeviceBuffer<int32_t> device_targets;
   PinnedBuffer<uint32_t> target_bits;  // of a row in pieces
   DeviceBuffer<uint32_t> device_target_bits;
@@ -125,6 +127,7 @@ class LogitsJob final : public SlicedJob<ScoreJob, ScoreSlot> {
     const size_t rows = in_pieces() ? 1 : slice_rows_;
     COVN_TRY(
         slot.open(in_pieces() ? std::min(slice_parts_ * cut_.length, vocab_) * sizeof(T) : rows * vocab_ * sizeof(T)));
+    slot.row_targets.resize(rows);
     COVN_TRY(slot.targets.allocate(rows));
     COVN_TRY(slot.device_targets.allocate(rows, slot.stream));
     COVN_TRY(slot.scores.allocate(rows));
@@ -139,22 +142,32 @@ class LogitsJob final : public SlicedJob<ScoreJob, ScoreSlot> {
   Status begin(size_t slice, ScoreSlot& slot) override {
     if (in_pieces()) return begin_piece(slice, slot);
     const size_t first = slice * slice_rows_, count = std::min(slice_rows_, scoring_.rows - first);
-    for (size_t i = 0; i < count; i++) slot.targets[i] = checked_target(first + i);
-    COVN_TRY(slot.copy_in(logits_ + first * vocab_, count * vocab_ * sizeof(T)));
-    COVN_TRY(slot.device_targets.copy_in(slot.targets.data(), count, slot.stream));
-    const ScoreInput in{slot.input.data(), slot.device_targets.data(), nullptr, count, vocab_};
+    size_t scored = 0;
+    for (size_t i = 0; i < count; i++) {
+      const int32_t target = slot.row_targets[i] = checked_target(first + i);
+      if (target >= 0) slot.targets[scored++] = target;
+    }
+    if (scored == 0) return {};
+    stage_rows(first, count, slot);
+    COVN_TRY(slot.send(scored * vocab_ * sizeof(T)));
+    COVN_TRY(slot.device_targets.copy_in(slot.targets.data(), scored, slot.stream));
+    const ScoreInput in{slot.input.data(), slot.device_targets.data(), nullptr, scored, vocab_};
     COVN_CUDA_TRY(launch_rows<T>(in, constants_, slot.parts.data(), slot.device_scores.data(), slot.stream),
                   "starting a kernel");
-    return slot.device_scores.copy_out(slot.scores.data(), count, slot.stream);
+    return slot.device_scores.copy_out(slot.scores.data(), scored, slot.stream);
   }
 
   Status finish(size_t slice, ScoreSlot& slot) override {
     if (in_pieces()) {
-      if ((slice + 1) % row_slices_ == 0) write(slice / row_slices_, slot.targets[0], slot.scores[0]);
+      if ((slice + 1) % row_slices_ == 0) write(slice / row_slices_, slot.row_targets[0], slot.scores[0]);
       return {};
     }
     const size_t first = slice * slice_rows_, count = std::min(slice_rows_, scoring_.rows - first);
-    for (size_t i = 0; i < count; i++) write(first + i, slot.targets[i], slot.scores[i]);
+    for (size_t i = 0, scored = 0; i < count; i++) {
+      const int32_t target = slot.row_targets[i];
+      write(first + i, target, slot.scores[scored]);
+      scored += target >= 0 && scored + 1 < slot.scores.size();
+    }
     return {};
   }
 
@@ -176,14 +189,29 @@ class LogitsJob final : public SlicedJob<ScoreJob, ScoreSlot> {
     return piece_stream_.synchronize();  // other streams use them
   }
 
+  // Copies the scored rows to pinned memory, one behind the other, as many at once as follow one another.
+  void stage_rows(size_t first, size_t count, ScoreSlot& slot) {
+    size_t at = 0;
+    for (size_t i = 0; i < count;) {
+      size_t end = i;
+      while (end < count && slot.row_targets[end] >= 0) end++;
+      slot.stage(logits_ + (first + i) * vocab_, (end - i) * vocab_ * sizeof(T), at);
+      at += (end - i) * vocab_ * sizeof(T);
+      while (end < count && slot.row_targets[end] < 0) end++;
+      i = end;
+    }
+  }
+
   Status begin_piece(size_t slice, ScoreSlot& slot) {
     const size_t row = slice / row_slices_, first = slice % row_slices_ * slice_parts_;
     const size_t count = std::min(slice_parts_, cut_.parts - first), from = first * cut_.length;
     if (first == 0) piece_target_ = checked_target(row);
-    const int32_t target = slot.targets[0] = piece_target_;
+    const int32_t target = slot.row_targets[0] = slot.targets[0] = piece_target_;
     if (target < 0) return {};
     const T* logits = logits_ + row * vocab_;
-    COVN_TRY(slot.copy_in(logits + from, (std::min(vocab_, from + count * cut_.length) - from) * sizeof(T)));
+    const size_t bytes = (std::min(vocab_, from + count * cut_.length) - from) * sizeof(T);
+    slot.stage(logits + from, bytes);
+    COVN_TRY(slot.send(bytes));
     COVN_TRY(slot.device_targets.copy_in(slot.targets.data(), 1, slot.stream));
     if constexpr (sizeof(T) == 4) {
       slot.target_bits[0] = std::bit_cast<uint32_t>(logits[target]);

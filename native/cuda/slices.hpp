@@ -46,10 +46,15 @@ struct SliceSlot {
     COVN_TRY(staged.allocate(input_bytes));
     return input.allocate((input_bytes + 15) / 16 * 16, stream);
   }
-  // Copies from the caller's memory, which is not looked at again, to byte `at` of the input.
+  // Copies from the caller's memory, which is not looked at again, to byte `at` of what will be sent.
+  void stage(const void* from, size_t bytes, size_t at = 0) {
+    if (bytes > 0) std::memcpy(staged.data() + at, from, bytes);
+  }
+  // Copies bytes at .. at + bytes of what was staged to the device.
+  Status send(size_t bytes, size_t at = 0) { return input.copy_in(staged.data() + at, bytes, stream, at); }
   Status copy_in(const void* from, size_t bytes, size_t at = 0) {
-    std::memcpy(staged.data() + at, from, bytes);
-    return input.copy_in(staged.data() + at, bytes, stream, at);
+    stage(from, bytes, at);
+    return send(bytes, at);
   }
 };
 

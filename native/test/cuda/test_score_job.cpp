@@ -1,7 +1,12 @@
 // The jobs of scoreLogits on the emulated device: as those of the CPU in all that is not a number, the same bits
 // whatever the memory, and memory given back however they end.
 #include <cmath>
+#include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "test/cuda/score_cases.hpp"
 #include "test/pool.hpp"
@@ -174,5 +179,58 @@ COVN_TEST(a_cancelled_job_gives_its_memory_back) {
     return r;
   }()));
 }
+
+COVN_TEST(jobs_of_several_threads_share_the_device) {
+  const DeviceMemory memory(60000);
+  for (const uint64_t seed : {0, 9}) {
+    cuda::emulator::set_seed(seed);
+    Case cases[4];
+    Result want[4], got[4];
+    for (size_t i = 0; i < 4; i++) {
+      cases[i] = random_case(kDTypes[i % 3], 30, 1000 + 700 * i, 5.0, 20 + i);
+      want[i] = score(cases[i]);
+    }
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < 4; i++) threads.emplace_back([&, i] { got[i] = score(cases[i]); });
+    for (std::thread& thread : threads) thread.join();
+    for (size_t i = 0; i < 4; i++) CHECK(got[i].status.ok() && same(got[i], want[i]));
+    CHECK(cuda::emulator::usage().device_bytes == 0);
+  }
+  cuda::emulator::set_seed(0);
+}
+
+#if defined(__linux__)
+COVN_TEST(elements_past_2_to_the_32) {
+  // 70,000 * 65,536 = 4.6e9 bfloat16s of untouched memory; only the last two rows are ever written or read.
+  const size_t rows = 70'000, vocab = 65'536, bytes = rows * vocab * sizeof(BFloat16);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  if (memory == MAP_FAILED) return;
+  auto* logits = static_cast<BFloat16*>(memory);
+  for (size_t i = (rows - 2) * vocab; i < rows * vocab; i++) logits[i] = {static_cast<uint16_t>(0x3f80 + i % 50)};
+  std::vector<int32_t> targets(rows, -1);
+  targets[rows - 2] = 7;
+  targets[rows - 1] = 65'535;
+  std::vector<double> sequence(2);
+  LogitsRequest request;
+  request.logits = memory;
+  request.logit_count = rows * vocab;
+  request.dtype = DType::bf16;
+  request.vocab = vocab;
+  request.scoring.targets = targets.data();
+  request.scoring.rows = rows;
+  request.scoring.offsets = {0, static_cast<int64_t>(rows - 1), static_cast<int64_t>(rows)};
+  request.scoring.sequence = sequence.data();
+  std::unique_ptr<ScoreJob> job;
+  CHECK(cuda::make_score_job(std::move(request), job).ok() && run_inline(*job).ok());
+  for (size_t i = 0; i < 2; i++) {
+    std::vector<float> row(vocab);
+    for (size_t j = 0; j < vocab; j++) row[j] = to_float(logits[(rows - 2 + i) * vocab + j]);
+    const auto want = reference::score_row(row.data(), vocab, static_cast<size_t>(targets[rows - 2 + i]), 1.0L);
+    CHECK_AT_MOST(std::fabs(sequence[i] - want.token), 1e-6);
+  }
+  munmap(memory, bytes);
+}
+#endif
 
 int main() { return run_all(); }
