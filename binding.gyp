@@ -4,7 +4,7 @@
   'targets': [
     {
       'target_name': 'covn',
-      'sources': ['<@(covn_core_sources)', '<@(covn_binding_sources)'],
+      'sources': ['<@(covn_core_sources)', '<@(covn_shared_binding_sources)', '<@(covn_binding_sources)'],
       'include_dirs': ['<@(covn_includes)'],
       'defines': ['<@(covn_defines)'],
       'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except'],

@@ -3,13 +3,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  try {
-    covn::binding::Environment::attach(env);
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const std::exception& error) {  // no thread could be started
-    throw Napi::Error::New(env, std::string("Could not start the native layer: ") + error.what());
-  }
+  covn::binding::export_jobs(env, exports);
   covn::binding::export_devices(env, exports);
   covn::binding::export_fit(env, exports);
   covn::binding::export_hidden(env, exports);

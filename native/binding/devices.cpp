@@ -1,3 +1,7 @@
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
 #include "binding/exports.hpp"
 
 namespace covn::binding {
@@ -21,15 +25,22 @@ Napi::Value targets(const Napi::CallbackInfo& info) {
 
 Napi::Value best(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), target_name(best_target())); }
 
-Napi::Value thread_count(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), Environment::of(info.Env()).thread_count());
+// What one environment has found out about this machine, for the others of the process: text under a name.
+std::mutex findings_mutex;
+std::unordered_map<std::string, std::string>& findings() {
+  static auto* const all = new std::unordered_map<std::string, std::string>();  // worker threads may outlive statics
+  return *all;
 }
 
-Napi::Value cancel_job(const Napi::CallbackInfo& info) {
-  if (info.Length() > 0 && info[0].IsNumber()) {
-    Environment::of(info.Env()).cancel(info[0].As<Napi::Number>().Uint32Value());
-  }
-  return info.Env().Undefined();
+// (name): the text, or undefined. (name, text): keeps it.
+Napi::Value finding(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() == 0 || !info[0].IsString()) return env.Undefined();
+  const std::string name = info[0].As<Napi::String>().Utf8Value();
+  std::lock_guard lock(findings_mutex);
+  if (info.Length() > 1 && info[1].IsString()) findings()[name] = info[1].As<Napi::String>().Utf8Value();
+  const auto found = findings().find(name);
+  return found == findings().end() ? env.Undefined() : Napi::String::New(env, found->second);
 }
 
 }  // namespace
@@ -37,8 +48,7 @@ Napi::Value cancel_job(const Napi::CallbackInfo& info) {
 void export_devices(Napi::Env env, Napi::Object exports) {
   exports["targets"] = Napi::Function::New(env, targets, "targets");
   exports["bestTarget"] = Napi::Function::New(env, best, "bestTarget");
-  exports["threadCount"] = Napi::Function::New(env, thread_count, "threadCount");
-  exports["cancelJob"] = Napi::Function::New(env, cancel_job, "cancelJob");
+  exports["finding"] = Napi::Function::New(env, finding, "finding");
 }
 
 }  // namespace covn::binding

@@ -11,6 +11,8 @@ namespace covn::binding {
 void export_devices(Napi::Env env, Napi::Object exports);
 void export_fit(Napi::Env env, Napi::Object exports);
 void export_hidden(Napi::Env env, Napi::Object exports);
+// Makes the environment; comes first. What jobs of every kind need.
+void export_jobs(Napi::Env env, Napi::Object exports);
 void export_learn(Napi::Env env, Napi::Object exports);
 void export_logprob(Napi::Env env, Napi::Object exports);
 void export_machine(Napi::Env env, Napi::Object exports);

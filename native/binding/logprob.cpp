@@ -1,3 +1,4 @@
+#include "binding/requests.hpp"
 #include "binding/scoring.hpp"
 
 namespace covn::binding {
@@ -5,16 +6,9 @@ namespace covn::binding {
 namespace {
 
 std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
-  LogitsRequest request;
-  request.dtype = dtype_of(arguments);
-  const NumberView logits = numbers_of(arguments, "logits", request.dtype);
-  request.logits = logits.data;
-  request.logit_count = logits.length;
-  request.vocab = arguments.size("vocab", kMaxVocab);
-  request.scoring = scoring_of(arguments);
-  std::unique_ptr<ScoreJob> job;
-  if (Status status = make_score_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
-  return job;
+  LogitsRequest request = logits_request(arguments);
+  request.scoring.target = arguments.target("target");
+  return made<ScoreJob>(make_score_job, std::move(request));
 }
 
 Napi::Value score_logits(const Napi::CallbackInfo& info) { return start_scoring(info, score_job); }

@@ -1,5 +1,4 @@
-#include "covn/pair.hpp"
-
+#include "binding/requests.hpp"
 #include "binding/scoring.hpp"
 
 namespace covn::binding {
@@ -7,26 +6,9 @@ namespace covn::binding {
 namespace {
 
 std::unique_ptr<ScoreJob> pair_job(const Arguments& arguments) {
-  PairRequest request;
-  request.dtype = dtype_of(arguments);
-  const auto reference = numbers_of(arguments, "reference", request.dtype);
-  request.reference = reference.data;
-  request.reference_count = reference.length;
-  const auto model = numbers_of(arguments, "model", request.dtype);
-  request.model = model.data;
-  request.model_count = model.length;
-  request.vocab = arguments.size("vocab", kMaxVocab);
-  read_tokens(arguments, request.tokens);
-  request.log_ratio = response_output(arguments, "logRatio", request.tokens);
-  request.kl = response_output(arguments, "kl", request.tokens);
-  request.hellinger = response_output(arguments, "hellinger", request.tokens);
-  const size_t rows = request.tokens.rows;
-  request.token_log_ratio = arguments.output<float>("tokenLogRatio", napi_float32_array, rows);
-  request.token_kl = arguments.output<float>("tokenKl", napi_float32_array, rows);
-  request.token_hellinger = arguments.output<float>("tokenHellinger", napi_float32_array, rows);
-  std::unique_ptr<ScoreJob> job;
-  if (Status status = make_pair_job(std::move(request), job); !status.ok()) throw ArgumentError{status};
-  return job;
+  PairRequest request = pair_request(arguments);
+  request.tokens.target = arguments.target("target");
+  return made<ScoreJob>(make_pair_job, std::move(request));
 }
 
 Napi::Value score_pair(const Napi::CallbackInfo& info) { return start_scoring(info, pair_job); }

@@ -30,7 +30,6 @@ void read_tokens(const Arguments& arguments, TokenRows& tokens) {
   if (tokens.offsets.empty()) throw ArgumentError{expected(Code::shape, "at least one element", "offsets", "0")};
   tokens.temperature = arguments.number("temperature");
   tokens.propagate_non_finite = arguments.flag("propagateNonFinite");
-  tokens.target = arguments.target("target");
 }
 
 double* response_output(const Arguments& arguments, const char* name, const TokenRows& tokens) {

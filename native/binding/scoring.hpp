@@ -17,7 +17,7 @@ struct NumberView {
 };
 NumberView numbers_of(const Arguments& arguments, const char* name, DType dtype);
 
-// Targets, offsets and options.
+// Targets, offsets and options, but for the instruction set.
 void read_tokens(const Arguments& arguments, TokenRows& tokens);
 // The same with the outputs of the functions that score one model.
 TokenScoring scoring_of(const Arguments& arguments);

@@ -2,35 +2,19 @@
 
 #include <algorithm>
 
-#include "binding/exports.hpp"
+#include "binding/requests.hpp"
 
 namespace covn::binding {
 
 namespace {
 
-LogProbMatrix log_probs_of(const Arguments& arguments) {
-  const auto values = arguments.view<const double>("logProbs", napi_float64_array);
-  const size_t models = arguments.size("models", 65535);
-  if (models == 0 || values.length % models != 0) {
-    throw ArgumentError{expected(Code::shape, "models * n elements", "logProbs", std::to_string(values.length))};
-  }
-  return {values.data, models, values.length / models};
-}
-
-// Result: the counts as a Float64Array [thresholds, models, models].
 Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const Arguments arguments(info[0]);
-    std::unique_ptr<PairwiseJob> made;
-    const Status status =
-        make_pairwise_job(log_probs_of(arguments), arguments.doubles("thresholds"), arguments.target("target"), made);
-    if (!status.ok()) throw ArgumentError{status};
-    std::shared_ptr<PairwiseJob> job = std::move(made);
-    return start(info, arguments, job, [job](Napi::Env env) {
-      Napi::Float64Array counts = Napi::Float64Array::New(env, job->counts().size());
-      for (size_t i = 0; i < job->counts().size(); i++) counts[i] = static_cast<double>(job->counts()[i]);
-      return counts;
-    });
+    const LogProbMatrix log_probs = log_prob_matrix(arguments);
+    return start_pairwise(
+        info, arguments,
+        made<PairwiseJob>(make_pairwise_job, log_probs, arguments.doubles("thresholds"), arguments.target("target")));
   });
 }
 
@@ -53,7 +37,7 @@ Napi::Value tournament(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const Arguments arguments(info[0]);
     TournamentRequest request;
-    request.log_probs = log_probs_of(arguments);
+    request.log_probs = log_prob_matrix(arguments);
     request.ladders = ladders_of(arguments);
     const auto units = arguments.view<const int32_t>("units", napi_int32_array);
     if (units.length != request.log_probs.responses) {
@@ -76,10 +60,7 @@ Napi::Value tournament(const Napi::CallbackInfo& info) {
         !request.limits) {
       throw ArgumentError{expected(Code::dtype, "typed arrays", "the outputs", "undefined")};
     }
-    std::unique_ptr<Job> job;
-    if (Status status = make_tournament_job(request, arguments.target("target"), job); !status.ok())
-      throw ArgumentError{status};
-    return start(info, arguments, std::move(job), [](Napi::Env env) { return env.Undefined(); });
+    return start_filling(info, arguments, made<Job>(make_tournament_job, request, arguments.target("target")));
   });
 }
 
