@@ -99,7 +99,14 @@ export {
   type TabularInput,
   TabularModel,
 } from './model/index.ts';
-export { type Device, type DeviceInfo, devices, type JobOptions, type Ownership } from './native/index.ts';
+export {
+  type Device,
+  type DeviceInfo,
+  devices,
+  type GpuInfo,
+  type JobOptions,
+  type Ownership,
+} from './native/index.ts';
 export {
   type NextLogits,
   type Prefixes,

@@ -1,5 +1,5 @@
 import { type ModelOptions, nativeModel } from '../model/index.ts';
-import { addon, resolveDevice, runJob, seedWords } from '../native/index.ts';
+import { resolveDevice, runJob, seedWords } from '../native/index.ts';
 import { makeReduced, type Plan, type Reduced } from './plan.ts';
 import type { CheckedAutomaton } from './rewards.ts';
 import { tableAutomaton } from './trie.ts';
@@ -43,8 +43,8 @@ export async function drawNatively(plan: Plan, options: ModelOptions): Promise<R
     keptLogProbs: new Float64Array(reduced.keptSamples.length),
     seed: seedWords(seed),
     success: success ?? Number.POSITIVE_INFINITY,
-    target: resolveDevice(options.device),
+    target: resolveDevice(options.device, 'bestOfN'),
   };
-  await runJob(addon().bestOfN, request, options);
+  await runJob('bestOfN', request, options);
   return reduced;
 }

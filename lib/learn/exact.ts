@@ -2,7 +2,7 @@
 
 import { typeError } from '../errors.ts';
 import { checkPrompts, maxTokens, nativeModel, type SequenceModel, TabularModel } from '../model/index.ts';
-import { addon, checkJobOptions, type JobOptions, type NativeModel, runJob } from '../native/index.ts';
+import { checkJobOptions, type JobOptions, type NativeModel, runJob } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkObject, type NumberList } from '../validate.ts';
 import { LinearModel } from './linear.ts';
 
@@ -60,7 +60,7 @@ export async function exactKl(
 ): Promise<Float64Array> {
   const request = exactRequest(reference, model, options);
   const out = new Float64Array(request.prompts.length);
-  await runJob(addon().exactKl, { ...request, out }, options);
+  await runJob('exactKl', { ...request, out }, options);
   return out;
 }
 
@@ -79,7 +79,7 @@ export async function inherentVariance(
   if (!(model instanceof LinearModel)) throw typeError('a LinearModel', 'model', model);
   const request = exactRequest(reference, model, options);
   const out = new Float64Array(request.prompts.length);
-  await runJob(addon().inherentVariance, { ...request, out }, options);
+  await runJob('inherentVariance', { ...request, out }, options);
   return out;
 }
 
@@ -97,7 +97,7 @@ export async function exactLogRatios(
 ): Promise<LogRatios> {
   const request = exactRequest(reference, model, options);
   const { logRatios, weights, offsets } = await runJob<Omit<LogRatios, 'prompts'> & { offsets: Float64Array }>(
-    addon().exactLogRatios,
+    'exactLogRatios',
     request,
     options,
   );

@@ -1,6 +1,6 @@
 import { rangeError, typeError } from '../errors.ts';
 import { nativeModel, ownNative, type Responses, responseRequest, TabularModel } from '../model/index.ts';
-import { addon, checkJobOptions, type JobOptions, runJob, seedWords } from '../native/index.ts';
+import { checkJobOptions, type JobOptions, runJob, seedWords } from '../native/index.ts';
 import {
   checkInteger,
   checkKnownKeys,
@@ -237,7 +237,7 @@ export async function fit(
     noteCheckpoints();
     jobOptions.onProgress?.(fraction);
   };
-  await runJob(addon().fit, request, { ...jobOptions, onProgress });
+  await runJob('fit', request, { ...jobOptions, onProgress });
   const learned = { model: model.withTheta(theta), theta, average, checkpoints, stepSize, logProbs };
   if (rule !== 'mle') return { ...learned, steps: passes * Math.ceil(request.prompts.length / batch) };
   const [gradientNorm, iterations, converged, logProb] = certificate as unknown as [number, number, number, number];

@@ -16,7 +16,7 @@ import {
   sampleNatively,
   scoreNatively,
 } from '../model/index.ts';
-import { addon, type NativeModel, type NativeStatus, runJob, throwStatus } from '../native/index.ts';
+import { addon, type NativeModel, type NativeStatus, resolveDevice, runJob, throwStatus } from '../native/index.ts';
 import { checkInteger, checkKnownKeys, checkNumberList, checkObject, type NumberList } from '../validate.ts';
 
 /** A machine of contexts, and features phi(x, y_1:h) of each of its entries: a state and a token that it has. */
@@ -169,8 +169,9 @@ export class LinearModel implements SequenceModel {
       model: ownNative(this),
       logProb,
       gradient,
+      target: resolveDevice(options.device, 'linearGradient'),
     };
-    await runJob(addon().linearGradient, request, options);
+    await runJob('linearGradient', request, options);
     return { logProb: logProb[0]!, gradient };
   }
 }

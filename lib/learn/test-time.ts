@@ -10,7 +10,7 @@ import {
   type SampleRequest,
   type SequenceModel,
 } from '../model/index.ts';
-import { addon, resolveDevice, runJob, seedWords } from '../native/index.ts';
+import { resolveDevice, runJob, seedWords } from '../native/index.ts';
 import { checkKnownKeys, checkNumber, checkObject, type NumberList } from '../validate.ts';
 import { LinearModel } from './linear.ts';
 import { checkProjection, type Projection } from './projection.ts';
@@ -56,7 +56,8 @@ export class TestTimeModel implements SequenceModel {
     checkModelOptions(options);
     const request = responseRequest(responses, this.prompts);
     const logProbs = new Float64Array(request.prompts.length);
-    await runJob(addon().scoreTestTime, { ...request, ...this.#rule, logProbs }, options);
+    const target = resolveDevice(options.device, 'scoreTestTime');
+    await runJob('scoreTestTime', { ...request, ...this.#rule, logProbs, target }, options);
     return logProbs;
   }
 
@@ -68,12 +69,13 @@ export class TestTimeModel implements SequenceModel {
   async sample(prompts: NumberList, request: SampleRequest, options: ModelOptions = {}): Promise<SampledResponses> {
     checkModelOptions(options);
     const drawn = checkRequest(prompts, request, this.prompts);
-    const asked = { ...drawn, ...this.#rule, seed: seedWords(drawn.seed), target: resolveDevice(options.device) };
-    const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>(
-      addon().sampleTestTime,
-      asked,
-      options,
-    );
+    const asked = {
+      ...drawn,
+      ...this.#rule,
+      seed: seedWords(drawn.seed),
+      target: resolveDevice(options.device, 'sampleTestTime'),
+    };
+    const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>('sampleTestTime', asked, options);
     return { prompts: new Int32Array(drawn.prompts.buffer), samples: new Float64Array(drawn.samples), ...responses };
   }
 }

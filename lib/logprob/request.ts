@@ -211,8 +211,12 @@ function countRows({ targets }: TokensInput): number {
   return targets.length;
 }
 
+/** The addon's function. Synchronous calls are for small inputs, and have no CUDA path. */
+const named = (operation: string, known: readonly string[]): string =>
+  known === asyncKeys ? operation : `${operation}Sync`;
+
 /** What every scoring function checks besides its own input. Targets are checked where they are read, by the addon. */
-function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: readonly string[]) {
+function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: readonly string[], operation: string) {
   checkObject(options, 'options');
   checkKnownKeys(options, knownOptions, 'options');
   const { targets } = input;
@@ -224,7 +228,7 @@ function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: 
     offsets: checkOffsets(input.offsets ?? [0, targets.length], targets.length),
     temperature: checkNumber(options.temperature ?? 1, 'temperature', 1e-6, 1e6),
     propagateNonFinite: nonFinite === 'propagate',
-    target: resolveDevice(options.device),
+    target: resolveDevice(options.device, operation),
   };
 }
 type TokensRequest = ReturnType<typeof tokensRequest>;
@@ -241,13 +245,17 @@ export interface ScoreRequest<Outputs extends object = ReturnType<typeof makeOut
 }
 
 /** Checks everything; takes and copies nothing. */
-export function logitsRequest(input: LogitsInput, options: ScoreSyncOptions, knownOptions: string[]): ScoreRequest {
+export function logitsRequest(
+  input: LogitsInput,
+  options: ScoreSyncOptions,
+  knownOptions: readonly string[],
+): ScoreRequest {
   checkInput(input, logitsKeys);
   const { logits } = input;
   const dtype = checkDtype(logits, 'logits', input.dtype);
   const vocab = checkInteger(input.vocab, 'vocab', 1, maxVocab);
   checkShape(logits, 'logits', countRows(input), vocab, 'rows');
-  const request = tokensRequest(input, options, knownOptions);
+  const request = tokensRequest(input, options, knownOptions, named('scoreLogits', knownOptions));
   return {
     request: { ...request, dtype, vocab },
     arrays: { logits },
@@ -256,7 +264,11 @@ export function logitsRequest(input: LogitsInput, options: ScoreSyncOptions, kno
 }
 
 /** Checks everything; takes and copies nothing, but for the bias. */
-export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, knownOptions: string[]): ScoreRequest {
+export function hiddenRequest(
+  input: HiddenInput,
+  options: ScoreSyncOptions,
+  knownOptions: readonly string[],
+): ScoreRequest {
   checkInput(input, hiddenKeys);
   const { hidden, weight, bias } = input;
   const dtype = checkDtype(hidden, 'hidden', input.dtype);
@@ -271,7 +283,7 @@ export function hiddenRequest(input: HiddenInput, options: ScoreSyncOptions, kno
     if (bias.length !== vocab) throw shapeError(`${vocab} elements`, 'bias', `${bias.length}`);
   }
   const softcap = input.softcap === undefined ? 0 : checkNumber(input.softcap, 'softcap', 1e-6, 1e6);
-  const request = tokensRequest(input, options, knownOptions);
+  const request = tokensRequest(input, options, knownOptions, named('scoreHidden', knownOptions));
   const head = { dtype, vocab, width, softcap, ...(bias && { bias: privateCopy(bias) }) };
   return {
     request: { ...request, ...head },
@@ -290,7 +302,7 @@ export function pairRequest(input: PairInput, options: PairOptions): ScoreReques
   const rows = countRows(input);
   checkShape(reference, 'reference', rows, vocab, 'rows');
   checkShape(model, 'model', rows, vocab, 'rows');
-  const request = tokensRequest(input, options, asyncKeys);
+  const request = tokensRequest(input, options, asyncKeys, 'scorePair');
   const outputs = options.outputs ?? {};
   checkObject(outputs, 'outputs');
   checkKnownKeys(outputs, ['token'], 'outputs');

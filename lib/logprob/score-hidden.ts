@@ -24,7 +24,7 @@ import { score, scoreSync } from './score.ts';
  *   +inf, or are all -inf
  */
 export async function scoreHidden(input: HiddenInput, options: ScoreOptions = {}): Promise<Scores> {
-  return score(addon().scoreHidden, hiddenRequest(input, options, asyncKeys), options);
+  return score('scoreHidden', hiddenRequest(input, options, asyncKeys), options);
 }
 
 /** `scoreHidden` on the calling thread, reading the arrays in place: for small inputs. Throws what that rejects with. */

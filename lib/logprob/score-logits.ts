@@ -24,7 +24,7 @@ import { score, scoreSync } from './score.ts';
  *   ERR_COVN_DEVICE, ERR_COVN_ADDON), or the reason of `signal`: always as a rejection
  */
 export async function scoreLogits(input: LogitsInput, options: ScoreOptions = {}): Promise<Scores> {
-  return score(addon().scoreLogits, logitsRequest(input, options, asyncKeys), options);
+  return score('scoreLogits', logitsRequest(input, options, asyncKeys), options);
 }
 
 /** `scoreLogits` on the calling thread, reading the arrays in place: for small inputs. Throws what that rejects with. */

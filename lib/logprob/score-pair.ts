@@ -1,5 +1,4 @@
 import { type Estimate, type EstimateOptions, meanEstimate } from '../estimate/index.ts';
-import { addon } from '../native/index.ts';
 import { checkKnownKeys, checkNumber, checkObject } from '../validate.ts';
 import { type LogitsArray, type PairArrays, type PairInput, type PairOptions, pairRequest } from './request.ts';
 import { score } from './score.ts';
@@ -86,5 +85,5 @@ export class PairScores {
  *   the row and which model's it is; ERR_COVN_DEVICE, ERR_COVN_ADDON), or the reason of `signal`: always as a rejection
  */
 export async function scorePair(input: PairInput, options: PairOptions = {}): Promise<PairScores> {
-  return new PairScores(await score(addon().scorePair, pairRequest(input, options), options));
+  return new PairScores(await score('scorePair', pairRequest(input, options), options));
 }

@@ -4,14 +4,15 @@ import { CovnError, typeError } from '../errors.ts';
 import {
   checkJobOptions,
   checkOwnership,
+  deviceName,
   isShared,
   type JobOptions,
   type NativeStatus,
+  type Operation,
   type Ownership,
   privateCopy,
   returning,
   runJob,
-  type StartJob,
   takeInput,
   throwStatus,
 } from '../native/index.ts';
@@ -34,7 +35,7 @@ function takeTargets(targets: Int32Array, ownership: Ownership): Int32Array {
 
 /** Runs one of the addon's scoring jobs on covn's threads. */
 export async function score<Outputs extends object>(
-  start: StartJob,
+  operation: Operation,
   { request, arrays, outputs }: ScoreRequest<Outputs>,
   options: JobOptions & { readonly ownership?: Ownership },
 ) {
@@ -48,9 +49,9 @@ export async function score<Outputs extends object>(
   const handBack = ownership === 'transfer' && taken;
   const nonFiniteRows = await returning(handBack, async () => {
     for (const [name, array] of Object.entries(arrays)) taken[name] = takeInput(array, ownership, name);
-    return runJob<Float64Array>(start, { ...request, ...taken, targets, ...outputs }, options);
+    return runJob<Float64Array>(operation, { ...request, ...taken, targets, ...outputs }, options);
   });
-  return { ...outputs, nonFiniteRows, device: request.target, ...handBack };
+  return { ...outputs, nonFiniteRows, device: deviceName(request.target), ...handBack };
 }
 
 /** The same on the calling thread, reading the arrays in place. */
@@ -63,5 +64,5 @@ export function scoreSync(
     throwStatus(result);
     throw new CovnError('ERR_COVN_ADDON', 'Expected a result from the native addon but received nothing');
   }
-  return { ...outputs, nonFiniteRows: result, device: request.target };
+  return { ...outputs, nonFiniteRows: result, device: deviceName(request.target) };
 }

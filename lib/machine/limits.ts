@@ -71,16 +71,15 @@ export async function machineLimits(options: MachineOptions = {}): Promise<Machi
   checkKeys(options);
   checkJobOptions(options);
   const repeats = checkInteger(options.repeats ?? 7, 'repeats', 1, 1000);
-  const target = resolveDevice(options.device);
+  const target = resolveDevice(options.device, 'readMemory');
   const threads = Math.min(options.threads ?? Number.POSITIVE_INFINITY, addon().threadCount());
   options.signal?.throwIfAborted();
   const memory = checkMemory(options);
-  const { readMemory, multiplyAdd } = addon();
   const read = (prefetch: boolean) =>
-    medianRate(repeats, () => runJob<number>(readMemory, { memory, prefetch, target }, options));
+    medianRate(repeats, () => runJob<number>('readMemory', { memory, prefetch, target }, options));
   const plain = await read(false);
   const prefetched = await read(true);
   const chunks = FMA_CHUNKS_PER_THREAD * threads;
-  const fma = await medianRate(repeats, () => runJob<number>(multiplyAdd, { chunks, target }, options));
+  const fma = await medianRate(repeats, () => runJob<number>('multiplyAdd', { chunks, target }, options));
   return { read: Math.max(plain, prefetched), fma, threads, device: target, bytes: memory.byteLength };
 }

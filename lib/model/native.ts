@@ -1,7 +1,6 @@
 /** Models that the addon keeps, and what it does with them. */
 
 import {
-  addon,
   checkJobOptions,
   type Device,
   type JobOptions,
@@ -71,7 +70,8 @@ export async function scoreNatively(
   checkModelOptions(options);
   const checked = responseRequest(responses, model.prompts);
   const logProbs = new Float64Array(checked.prompts.length);
-  await runJob(addon().scoreTabular, { ...checked, model: ownNative(model), logProbs }, options);
+  const target = resolveDevice(options.device, 'scoreTabular');
+  await runJob('scoreTabular', { ...checked, model: ownNative(model), logProbs, target }, options);
   return logProbs;
 }
 
@@ -93,12 +93,13 @@ export async function sampleNatively(
   drawn: { prompts: Uint32Array; samples: Uint32Array; seed: number; maxLength: number },
   options: ModelOptions,
 ): Promise<SampledResponses> {
-  const request = { ...drawn, model, seed: seedWords(drawn.seed), target: resolveDevice(options.device) };
-  const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>(
-    addon().sampleTabular,
-    request,
-    options,
-  );
+  const request = {
+    ...drawn,
+    model,
+    seed: seedWords(drawn.seed),
+    target: resolveDevice(options.device, 'sampleTabular'),
+  };
+  const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>('sampleTabular', request, options);
   const { prompts, samples } = drawn;
   return { prompts: new Int32Array(prompts.buffer), samples: new Float64Array(samples), ...responses };
 }

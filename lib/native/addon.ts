@@ -32,6 +32,8 @@ export interface Addon {
   bestTarget(): string;
   threadCount(): number;
   cancelJob(id: number): void;
+  /** What was kept under a name in this process, by whichever of its threads; `text` is kept. */
+  finding(name: string, text?: string): string | undefined;
   scoreLogits: StartJob;
   scorePair: StartJob;
   scoreLogitsSync(request: object): Float64Array | NativeStatus;
@@ -59,13 +61,13 @@ export interface Addon {
 }
 
 // This file lies two folders below the package's root, as source (lib/native) and as built (dist/native).
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /**
  * Where the addon is. node-gyp's build unless COVN_ADDON names another file: a build of one's own, or cmake's.
  */
 export function addonPath(): string {
-  return process.env.COVN_ADDON ?? path.join(root, 'build', 'Release', 'covn.node');
+  return process.env.COVN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'covn.node');
 }
 
 let loaded: Addon | undefined;

@@ -1,7 +1,8 @@
 /** The way into the native layer. */
 
-export { addon, addonPath, type NativeModel, type NativeStatus, type StartJob } from './addon.ts';
-export { type Device, type DeviceInfo, devices, resolveDevice } from './devices.ts';
+export { addon, addonPath, type NativeModel, type NativeStatus } from './addon.ts';
+export { cudaAddonPath, type GpuInfo } from './cuda.ts';
+export { type Device, type DeviceInfo, deviceName, devices, type Operation, resolveDevice } from './devices.ts';
 export {
   checkJobOptions,
   checkOwnership,

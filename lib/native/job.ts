@@ -4,7 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import { types } from 'node:util';
 import { errorOfCode, typeError } from '../errors.ts';
 import { checkInteger } from '../validate.ts';
-import { addon, type NativeStatus, type StartJob } from './addon.ts';
+import type { NativeStatus } from './addon.ts';
+import { addonOf, type Operation } from './devices.ts';
 
 /** Options of every asynchronous call. */
 export interface JobOptions {
@@ -188,13 +189,20 @@ export function takeTurns(): () => Promise<void> | undefined {
   };
 }
 
-/** Runs a job of the addon. `request` goes to it as it is, with `threads` added. */
-export function runJob<T>(start: StartJob, request: object, { signal, onProgress, threads }: JobOptions): Promise<T> {
+/**
+ * Runs a job of the addon that the request's `target` belongs to. `request` goes to it as it is, with `threads` added.
+ */
+export function runJob<T>(
+  operation: Operation,
+  request: object,
+  { signal, onProgress, threads }: JobOptions,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
+    const native = addonOf(operation, (request as { readonly target?: string }).target);
     const failed: { reason?: unknown } = {};
     const cancel = () => {
-      if (typeof id === 'number') addon().cancelJob(id);
+      if (typeof id === 'number') native.cancelJob(id);
     };
     const report = (fraction: number) => {
       try {
@@ -213,7 +221,7 @@ export function runJob<T>(start: StartJob, request: object, { signal, onProgress
       else if (status !== null) reject(statusError(status));
       else resolve(result as T);
     };
-    const id = start({ ...request, threads: threads ?? 0 }, settled, onProgress && report);
+    const id = native.start({ ...request, threads: threads ?? 0 }, settled, onProgress && report);
     if (typeof id !== 'number') return reject(statusError(id));
     if (signal) onAbort(signal, cancel);
   });

@@ -1,10 +1,10 @@
 import { rangeError, shapeError } from '../errors.ts';
 import { checkApart, checkLogits, type LogitsArray, type LogitsDtype, outputArray } from '../logprob/index.ts';
 import {
-  addon,
   checkJobOptions,
   checkOwnership,
   type Device,
+  deviceName,
   type JobOptions,
   type Ownership,
   resolveDevice,
@@ -177,13 +177,13 @@ export async function sampleLogits(input: SampleInput, options: SampleOptions = 
     ...{ dtype, vocab, samples: N, ...checkFilter(options), seed: seedWords(seed), firstSamples },
     sequences: counterWords(sequence, 'sequence', rows, 1),
     positions: counterWords(position, 'position', rows, 0),
-    target: resolveDevice(options.device),
+    target: resolveDevice(options.device, 'sampleLogits'),
   };
   checkOwnership(input.logits, ownership, 'logits');
   options.signal?.throwIfAborted();
   const outputs = makeOutputs(options.outputs ?? {}, rows * N, changes(request));
   const logits = takeInput(input.logits, ownership, 'logits');
   const handBack = ownership === 'transfer' && { logits };
-  await returning(handBack, () => runJob(addon().sampleLogits, { ...request, logits, ...outputs.filled }, options));
-  return { ...outputs.arrays, device: request.target, ...handBack };
+  await returning(handBack, () => runJob('sampleLogits', { ...request, logits, ...outputs.filled }, options));
+  return { ...outputs.arrays, device: deviceName(request.target), ...handBack };
 }

@@ -1,4 +1,4 @@
-import { addon, type Device, resolveDevice, returning, runJob, takeInput } from '../native/index.ts';
+import { type Device, resolveDevice, returning, runJob, takeInput } from '../native/index.ts';
 import { checkKnownKeys, checkObject } from '../validate.ts';
 import { checkMatrix, checkNs, type LogProbMatrix, type MatrixOptions, matrixKeys } from './input.ts';
 
@@ -23,12 +23,12 @@ export async function pairwiseCoverage(input: PairwiseInput): Promise<Float64Arr
   checkKnownKeys(input, [...matrixKeys, 'device'], 'the input');
   const n = checkMatrix(input, input);
   const thresholds = Float64Array.from(checkNs(input.N), Math.log);
-  const target = resolveDevice(input.device);
+  const target = resolveDevice(input.device, 'pairwiseCounts');
   input.signal?.throwIfAborted();
   const logProbs = takeInput(input.logProbs, input.ownership ?? 'copy', 'logProbs');
   const handBack = input.ownership === 'transfer' && { logProbs };
   const request = { logProbs, models: input.models, thresholds, target };
-  const counts = await returning(handBack, () => runJob<Float64Array>(addon().pairwiseCounts, request, input));
+  const counts = await returning(handBack, () => runJob<Float64Array>('pairwiseCounts', request, input));
   const shares = counts.map((count) => count / n);
   return handBack ? Object.assign(shares, handBack) : shares;
 }

@@ -1,6 +1,6 @@
 /** The native tournaments at a list of N. */
 
-import { addon, type JobOptions, resolveDevice, runJob } from '../native/index.ts';
+import { type JobOptions, resolveDevice, runJob } from '../native/index.ts';
 import type { LogProbMatrix } from './input.ts';
 
 /** What the native tournament fills in, and the offset tournament likewise, for one N. */
@@ -70,7 +70,7 @@ async function playTogether(input: NativeInput, Ns: readonly number[], options: 
   };
   const thresholds = Float64Array.from(ladders.flatMap((ladder) => [...ladder]));
   const request = { ...input, ...outputs, thresholds, ladderOffsets: Float64Array.from(offsets) };
-  await runJob(addon().tournament, { ...request, target: resolveDevice() }, options);
+  await runJob('tournament', { ...request, target: resolveDevice('auto', 'tournament') }, options);
   // Copies: what is handed out shares no memory.
   return ladders.map((ladder, k) => ({
     thresholds: ladder,

@@ -8,6 +8,7 @@
 
 namespace covn::binding {
 
+void export_cuda(Napi::Env env, Napi::Object exports);
 void export_devices(Napi::Env env, Napi::Object exports);
 void export_fit(Napi::Env env, Napi::Object exports);
 void export_hidden(Napi::Env env, Napi::Object exports);

@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
-import { addon, addonPath, devices } from '../../native/index.ts';
+import { addon, addonPath, cudaAddonPath, type DeviceInfo, devices } from '../../native/index.ts';
 import type { Context } from '../context.ts';
 import { table } from '../format.ts';
 
@@ -12,6 +12,7 @@ function inspect() {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     addon: addonPath(),
+    cudaAddon: cudaAddonPath(),
     processors: availableParallelism(),
   };
   try {
@@ -20,6 +21,14 @@ function inspect() {
     const { code = 'ERR_COVN_ADDON', message } = error as Error & { code?: string };
     return { ...machine, threads: null, devices: [], error: { code, message } };
   }
+}
+
+/** The last column: why a device cannot be used, or which GPU it is. */
+function remark({ reason, gpu }: DeviceInfo): string {
+  if (!gpu) return reason || '-';
+  const memory = `${(gpu.memory / 2 ** 30).toFixed(1)} GiB`;
+  const about = `compute capability ${gpu.computeCapability}, ${memory}, driver for CUDA ${gpu.driver}, built with CUDA ${gpu.runtime}`;
+  return gpu.emulated ? 'emulated on this processor, for tests: not a GPU' : `${gpu.name}, ${about}`;
 }
 
 /** Exit code: 0 where the addon loads, else 1. */
@@ -34,8 +43,8 @@ function run(context: Context): number {
     return 1;
   }
   say(`            ${colors.green('loads')}, ${found.threads} threads\n`);
-  const rows = found.devices.map(({ name, available, reason }) => [name, available ? 'yes' : 'no', reason || '-']);
-  say(table(['device', 'available', 'reason'], rows, colors.bold));
+  const rows = found.devices.map((device) => [device.name, device.available ? 'yes' : 'no', remark(device)]);
+  say(table(['device', 'available', 'remark'], rows, colors.bold));
   return 0;
 }
 

@@ -1,12 +1,30 @@
-// The operations of the other headers on a CUDA device: the same requests, jobs, outputs and errors. `TokenRows::target`
-// is ignored. A job runs on one thread at a time, which mostly waits for the device.
+// The operations of the other headers on a CUDA device: the same requests, jobs, outputs and errors.
+// `TokenRows::target` is ignored. A job runs on one thread at a time, which mostly waits for the device.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <string>
 
 #include "covn/logprob.hpp"
 
 namespace covn::cuda {
+
+// The device that calls run on: the first that CUDA shows (CUDA_VISIBLE_DEVICES chooses).
+struct DeviceInfo {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  size_t memory = 0;         // bytes
+  int driver = 0;            // 1000 * major + 10 * minor: the newest CUDA that the driver can run
+  int runtime = 0;           // the CUDA that the backend was built with, likewise
+  bool emulated = false;     // no device at all: the same code on this processor, for tests
+};
+
+// The least compute capability that kernels are compiled for.
+constexpr int kLeastMajor = 8;
+
+// Code::device, with the reason, where there is none, its driver is too old, or it is older than kLeastMajor.
+Status device_info(DeviceInfo& info);
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
 

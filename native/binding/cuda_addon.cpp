@@ -1,0 +1,55 @@
+// The addon of the CUDA backend: the functions of the CPU's that have a CUDA path, under the same names, and what the
+// device is. An operation without one is not exported.
+#include "binding/requests.hpp"
+#include "binding/scoring.hpp"
+#include "covn/cuda.hpp"
+
+namespace covn::binding {
+
+namespace {
+
+// {name, computeCapability, memory, driver, runtime, emulated}, or a status object that says why there is none.
+Napi::Value device_info(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    cuda::DeviceInfo device;
+    if (const Status status = cuda::device_info(device); !status.ok()) return status_object(env, status);
+    const auto version = [](int number) {
+      return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
+    };
+    Napi::Object object = Napi::Object::New(env);
+    object["name"] = device.name;
+    object["computeCapability"] = std::to_string(device.major) + "." + std::to_string(device.minor);
+    object["memory"] = static_cast<double>(device.memory);
+    object["driver"] = version(device.driver);
+    object["runtime"] = version(device.runtime);
+    object["emulated"] = device.emulated;
+    return object;
+  });
+}
+
+std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
+  return made<ScoreJob>(cuda::make_score_job, logits_request(arguments));
+}
+Napi::Value score_logits(const Napi::CallbackInfo& info) { return start_scoring(info, score_job); }
+
+}  // namespace
+
+void export_cuda(Napi::Env env, Napi::Object exports) {
+  exports["deviceInfo"] = Napi::Function::New(env, device_info, "deviceInfo");
+  exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");
+}
+
+}  // namespace covn::binding
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  covn::binding::export_jobs(env, exports);
+  covn::binding::export_cuda(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(covn_cuda, init)
