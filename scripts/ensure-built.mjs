@@ -2,7 +2,7 @@
 // when missing or older than what it is made from. Uses only what Node ships.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -27,7 +27,7 @@ function newest(...files) {
   let time = 0;
   for (const file of files) {
     const stat = statSync(file);
-    if (!stat.isDirectory()) time = file.endsWith('.md') ? time : Math.max(time, stat.mtimeMs);
+    if (!stat.isDirectory()) time = /\.md$|CMakeLists\.txt$/.test(file) ? time : Math.max(time, stat.mtimeMs);
     else time = Math.max(time, newest(...readdirSync(file).map((name) => path.join(file, name))));
   }
   return time;
@@ -48,7 +48,9 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lockHash) {
   writeFileSync(stamp, lockHash);
 }
 
-const native = ['include', 'core', 'kernels', 'binding', 'sources.json'].map((name) => at('native', name));
+const native = ['include', 'core', 'kernels', 'model', 'learn', 'binding', 'sources.json'].map((name) =>
+  at('native', name),
+);
 if (isOlder(at('build', 'Release', 'covn.node'), ...native, at('binding.gyp'))) {
   run('building the native addon (a minute or so)', process.execPath, [at('scripts', 'build-addon.mjs')]);
 }
@@ -60,4 +62,16 @@ if (isOlder(at('dist', 'index.js'), at('lib'), at('tsconfig.json'), at('tsconfig
     '-p',
     'tsconfig.build.json',
   ]);
+}
+
+// For tests: the CUDA backend on the emulator. Those that need it are skipped where it cannot be built.
+if (process.argv.includes('--emulated')) {
+  const emulated = at('build-cuda', 'Release', 'covn_cuda_emulated.node');
+  const canBuild = spawnSync('cmake', ['--version'], { stdio: 'ignore' }).status === 0;
+  if (!canBuild) console.error('covn: without cmake, tests of the emulated CUDA backend are skipped');
+  else if (isOlder(emulated, ...native, at('native', 'cuda'), at('CMakeLists.txt'))) {
+    const script = at('scripts', 'build-cuda.mjs');
+    run('building the emulated CUDA addon for tests (some minutes at first)', process.execPath, [script, '--emulated']);
+    utimesSync(emulated, new Date(), new Date()); // what was built may not depend on what changed
+  }
 }
