@@ -20,19 +20,22 @@ function refuse(message) {
   process.exit(1);
 }
 
-/** Of each kernel and architecture: registers, and bytes of stack frame and spills. */
+/** Of each kernel and architecture: registers, bytes of the stack frame, and bytes of spill stores and loads. */
 function parse(text) {
   const kernels = [];
   let current;
   for (const line of text.split('\n')) {
     const compiling = /Compiling entry function '(\S+)' for '(\S+)'/.exec(line);
     if (compiling) {
-      current = { name: compiling[1], architecture: compiling[2], registers: 0, local: 0 };
+      current = { name: compiling[1], architecture: compiling[2], registers: 0, frame: 0, spilled: 0 };
       kernels.push(current);
     }
     const bytes = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
     // Functions that are not inlined have lines of their own, after their kernel's: their frames are the kernel's.
-    if (bytes && current) current.local += Number(bytes[1]) + Number(bytes[2]) + Number(bytes[3]);
+    if (bytes && current) {
+      current.frame += Number(bytes[1]);
+      current.spilled += Number(bytes[2]) + Number(bytes[3]);
+    }
     const used = /Used (\d+) registers/.exec(line);
     if (used && current) current.registers = Number(used[1]);
   }
@@ -45,7 +48,12 @@ const present = new Set(variables.covn_cuda_sources.map((source) => `${path.base
 const found = said
   .filter((name) => present.has(name))
   .flatMap((name) => parse(readFileSync(path.join(folder, name), 'utf8')));
-if (found.length === 0) refuse(`Expected what ptxas said in ${folder} but found nothing: npm run build:cuda`);
+const silent = [...present].filter((name) => !said.includes(name));
+if (found.length === 0 || silent.length > 0) {
+  refuse(
+    `Expected what ptxas said of each source in ${folder} but found none of ${silent.join(', ')}: npm run build:cuda`,
+  );
+}
 const names = [...new Set(found.map(({ name }) => name))];
 const filter = ['cu++filt', 'c++filt']
   .map((command) => spawnSync(command, { input: `${names.join('\n')}\n`, encoding: 'utf8' }))
@@ -74,24 +82,26 @@ for (const name of names) {
   const called = short.get(name);
   const allowed = exempt.find(([start]) => called.startsWith(start));
   for (const kernel of each) {
-    if (kernel.local > 0 && !allowed) bad.push(kernel);
+    if (kernel.frame + kernel.spilled > 0 && !allowed) bad.push(kernel);
   }
   const lines = process.argv.includes('--all')
     ? each.map((kernel) => [kernel.architecture, kernel])
     : [[`${each.length} architectures`, each.reduce((a, b) => (b.registers > a.registers ? b : a))]];
-  for (const [where, { registers, local }] of lines) {
-    shown.push([called, where, registers, local, allowed ? `(${allowed[1]})` : '']);
+  for (const [where, { registers, frame, spilled }] of lines) {
+    shown.push([called, where, registers, frame, spilled, allowed ? `(${allowed[1]})` : '']);
   }
 }
 shown.sort(([a], [b]) => (a < b ? -1 : 1));
 const width = Math.max(...shown.map(([name]) => name.length));
-console.log(`${'kernel'.padEnd(width)}  registers  local`);
-for (const [name, where, registers, local, why] of shown) {
-  const numbers = [`${registers}`.padStart(9), `${local}`.padStart(5)];
+console.log(`${'kernel'.padEnd(width)}  registers  frame  spilled`);
+for (const [name, where, registers, frame, spilled, why] of shown) {
+  const numbers = [`${registers}`.padStart(9), `${frame}`.padStart(5), `${spilled}`.padStart(7)];
   console.log(`${name.padEnd(width)}  ${numbers.join('  ')}  ${where} ${why}`.trimEnd());
 }
-for (const { name, architecture, local } of bad) {
-  console.error(`covn: ${short.get(name)} keeps ${local} bytes of local memory on ${architecture}`);
+for (const { name, architecture, frame, spilled } of bad) {
+  console.error(
+    `covn: ${short.get(name)} has a frame of ${frame} bytes and ${spilled} bytes of spill code on ${architecture}`,
+  );
 }
 console.log(
   `${names.length} kernels on ${architectures.join(', ')}: ${bad.length} of ${found.length} keep local memory`,

@@ -10,8 +10,9 @@ const [said, rest] = [[], []];
 for (const line of stderr.split('\n')) {
   (/^ptxas info|^ {4}\d+ bytes stack frame/.test(line) ? said : rest).push(line);
 }
-const object = args[args.indexOf('-o') + 1];
-if (said.length > 0) writeFileSync(`${object}.ptxas`, `${said.join('\n')}\n`);
+const place = args.indexOf('-o');
+const object = place >= 0 && args[place + 1];
+if (object) writeFileSync(`${object}.ptxas`, `${said.join('\n')}\n`);
 process.stdout.write(stdout);
 process.stderr.write(rest.join('\n'));
 process.exit(status ?? 1);

@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { cudaOperations } from '../lib/native/cuda.ts';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
@@ -14,7 +15,12 @@ const files = (folder: string, pattern: RegExp): string[] =>
     .filter((name) => pattern.test(name));
 
 const { variables } = JSON.parse(read('native/sources.json')) as { variables: Record<string, string[]> };
-const listed = [...variables.covn_core_sources!, ...variables.covn_binding_sources!];
+const listed = [
+  ...variables.covn_core_sources!,
+  ...variables.covn_shared_binding_sources!,
+  ...variables.covn_binding_sources!,
+  ...variables.covn_cuda_binding_sources!,
+];
 
 describe('the two builds', () => {
   test('sources.json lists every source of the addon, and each is there', () => {
@@ -36,11 +42,22 @@ describe('the two builds', () => {
   test('neither build names a source, a define or a flag of its own', () => {
     const gyp = read('binding.gyp');
     const cmake = read('CMakeLists.txt');
+    const cuda = read('native/cuda/CMakeLists.txt') + read('native/cuda/emulator/CMakeLists.txt');
+    for (const list of [
+      'covn_cuda_sources',
+      'covn_cuda_binding_sources',
+      'covn_cuda_flags',
+      'covn_cuda_architectures',
+    ]) {
+      expect(cmake).toContain(list);
+    }
+    expect(cuda).not.toMatch(/native\/\w+\/\w+\.|CUDA_STANDARD|use_fast_math|fmad|-std=|sm_\d/);
     for (const build of [gyp, cmake]) {
       expect(build).not.toMatch(/native\/(core|kernels|model|learn|binding)\/\w/);
       expect(build).not.toMatch(/NAPI_VERSION=|CMAKE_CXX_STANDARD|CXX_STANDARD|ffast-math|ffp-contract|-march/);
       for (const list of [
         'covn_core_sources',
+        'covn_shared_binding_sources',
         'covn_binding_sources',
         'covn_includes',
         'covn_defines',
@@ -52,6 +69,20 @@ describe('the two builds', () => {
     // gyp takes away what Node's own settings bring, so that the list's flags are the ones in force.
     expect(gyp.match(/-std=[\w+]+/g)).toEqual(['-std=gnu++17', '-std=gnu++20']);
     expect(cmake).not.toMatch(/-std=/);
+  });
+
+  test('the CUDA flags set the standard, explicit multiply-adds and architectures', () => {
+    expect(variables.covn_cuda_flags).toEqual(expect.arrayContaining(['-std=c++20', '-fmad=false']));
+    expect(variables.covn_cuda_flags!.join(' ')).toContain('-ffp-contract=off');
+    expect(variables.covn_cuda_flags!.join(' ')).not.toMatch(/fast|ftz|prec-|gencode|arch/);
+    expect(variables.covn_cuda_architectures).toEqual(['80', '86', '89', '90a', '100']);
+  });
+
+  test('every operation of the CUDA addon is known to the TypeScript face, and the other way round', () => {
+    const exported = [...read('native/binding/cuda_addon.cpp').matchAll(/exports\["(\w+)"\]/g)].map(
+      ([, name]) => name!,
+    );
+    expect(exported.filter((name) => name !== 'deviceInfo').sort()).toEqual([...cudaOperations].sort());
   });
 
   test('the list sets the standard, Node-API 9 and exact floating point', () => {
