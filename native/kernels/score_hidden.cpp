@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "covn/hidden.hpp"
+#include "kernels/hidden_check.hpp"
 #include "kernels/hidden_rows.hpp"
 #include "kernels/table.hpp"
 #include "kernels/token_outputs.hpp"
@@ -235,46 +236,10 @@ class HiddenJob final : public ScoreJob {
   std::vector<double> log_probs_;  // [rows], 0 where not scored
 };
 
-Status check_count(size_t count, size_t rows, size_t width, const char* shape, const char* name) {
-  if (rows == count / width && count % width == 0) return {};
-  return expected(Code::shape, std::string(shape) + " elements", name, std::to_string(count));
-}
-
-Status check(const HiddenRequest& request) {
-  if (request.width < 1) return expected(Code::range, "an integer >= 1", "width", "0");
-  if (request.vocab < 1 || request.vocab > std::numeric_limits<int32_t>::max()) {
-    return expected(Code::range, "an integer in [1, 2^31 - 1]", "vocab", std::to_string(request.vocab));
-  }
-  if (Status status = check_count(request.hidden_count, request.scoring.rows, request.width, "rows * width", "hidden");
-      !status.ok()) {
-    return status;
-  }
-  if (Status status = check_count(request.weight_count, request.vocab, request.width, "vocab * width", "weight");
-      !status.ok()) {
-    return status;
-  }
-  if (request.softcap != 0.0 && !(request.softcap >= 1e-6 && request.softcap <= 1e6)) {
-    return expected(Code::range, "a number in [1e-6, 1e6]", "softcap", std::to_string(request.softcap));
-  }
-  return check_scoring(request.scoring);
-}
-
-Status scored_tokens(const HiddenRequest& request, std::vector<ScoredToken>& tokens) {
-  for (size_t row = 0; row < request.scoring.rows; row++) {
-    const int32_t target = read_target(request.scoring.targets + row);
-    if (target == -1) continue;
-    if (target < 0 || static_cast<size_t>(target) >= request.vocab) {
-      return bad_target(row, target, request.vocab);
-    }
-    tokens.push_back({row, static_cast<size_t>(target)});
-  }
-  return {};
-}
-
 }  // namespace
 
 Status make_hidden_job(HiddenRequest request, std::unique_ptr<ScoreJob>& job) {
-  if (Status status = check(request); !status.ok()) return status;
+  if (Status status = check_hidden(request); !status.ok()) return status;
   std::vector<ScoredToken> tokens;
   if (Status status = scored_tokens(request, tokens); !status.ok()) return status;
   switch (request.dtype) {
