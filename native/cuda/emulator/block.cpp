@@ -214,6 +214,7 @@ std::string describe_deadlock() {
 }
 
 void begin_block(const Grid& grid) {
+  block.serial++;
   const unsigned count = grid.threads.x * grid.threads.y * grid.threads.z;
   block.threads.resize(count);
   block.warps.assign((count + kWarp - 1) / kWarp, Warp());
@@ -295,6 +296,7 @@ std::string run_grid(const Grid& grid, uint64_t seed, const std::function<void()
 
 void* dynamic_shared() { return block.shared; }
 size_t dynamic_shared_bytes() { return block.shared_bytes; }
+uint64_t block_serial() { return block.serial; }
 
 void yield() {
   block.ready.push_back(block.running->rank);

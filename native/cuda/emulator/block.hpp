@@ -31,6 +31,8 @@ std::string run_grid(const Grid& grid, uint64_t seed, const std::function<void()
 // The block's dynamic shared memory, aligned to 1024 bytes.
 void* dynamic_shared();
 size_t dynamic_shared_bytes();
+// Differs from block to block, and from grid to grid; never 0.
+uint64_t block_serial();
 
 // Lets other threads run: for loops that wait for what another thread writes.
 void yield();

@@ -46,6 +46,7 @@ struct Warp {
 };
 
 struct Block {
+  uint64_t serial = 0;
   Stacks stacks;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
