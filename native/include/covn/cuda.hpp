@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "covn/hidden.hpp"
 #include "covn/logprob.hpp"
 
 namespace covn::cuda {
@@ -27,5 +28,9 @@ constexpr int kLeastMajor = 8;
 Status device_info(DeviceInfo& info);
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
+
+// Logits of 16-bit numbers are summed by tensor cores in float, those of floats as on the CPU, to the bit. The weights
+// stay on the device where they fit, else they come through it once for every 65536 rows.
+Status make_hidden_job(HiddenRequest request, std::unique_ptr<ScoreJob>& job);
 
 }  // namespace covn::cuda
