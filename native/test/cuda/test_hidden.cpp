@@ -357,6 +357,12 @@ COVN_TEST(requests_are_refused_as_on_the_cpu) {
   both([&](HiddenRequest& r) { r.scoring.targets = targets.data(); });
 }
 
+COVN_TEST(no_device_is_an_error) {
+  emulator::set_device_count(0);
+  CHECK(score(random_case(DType::bf16, 1, 2, 3, 1.0, 17)).status.code == Code::device);
+  emulator::set_device_count(1);
+}
+
 COVN_TEST(every_failing_call_of_the_runtime_is_an_error_and_leaves_nothing) {
   const Case c = random_case(DType::bf16, 5, 16, 40, 1.0, 11);
   emulator::reset();
