@@ -33,10 +33,16 @@ std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
 }
 Napi::Value score_logits(const Napi::CallbackInfo& info) { return start_scoring(info, score_job); }
 
+std::unique_ptr<ScoreJob> hidden_job(const Arguments& arguments) {
+  return made<ScoreJob>(cuda::make_hidden_job, hidden_request(arguments));
+}
+Napi::Value score_hidden(const Napi::CallbackInfo& info) { return start_scoring(info, hidden_job); }
+
 }  // namespace
 
 void export_cuda(Napi::Env env, Napi::Object exports) {
   exports["deviceInfo"] = Napi::Function::New(env, device_info, "deviceInfo");
+  exports["scoreHidden"] = Napi::Function::New(env, score_hidden, "scoreHidden");
   exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");
 }
 
