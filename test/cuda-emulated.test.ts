@@ -1,32 +1,16 @@
-/**
- * The CUDA backend from TypeScript to its kernels, which an emulator runs on this processor: the addon that
- * `node scripts/build-cuda.mjs --emulated` builds, and `npm test` before its tests. What is shown here is the code, not a GPU.
- */
+/** scoreLogits on the emulated CUDA device, and what every call there has in common. */
 
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { devices, type LogitsDtype, type LogitsInput, type ScoreOptions, scoreLogits } from '../lib/index.ts';
 import { testRandom, toBfloat16, toFloat16 } from './oracles/logprob.ts';
 import { covn } from './support/cli.ts';
+import { describeEmulated, expectClose, outcome } from './support/emulated.ts';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const file = path.join(here, '..', 'build-cuda', 'Release', 'covn_cuda_emulated.node');
-const missing = !existsSync(file);
-if (missing && process.env.COVN_REQUIRE_EMULATED) throw new Error(`Expected ${file} but found nothing`);
-const why = missing ? ' (skipped: not built, which needs cmake and a C++ compiler)' : '';
-
-const before = process.env.COVN_CUDA_ADDON;
-beforeAll(() => {
-  process.env.COVN_CUDA_ADDON = file;
-});
-afterAll(() => {
-  if (before === undefined) delete process.env.COVN_CUDA_ADDON;
-  else process.env.COVN_CUDA_ADDON = before;
-});
 
 const storages: LogitsDtype[] = ['f32', 'f16', 'bf16'];
 const outputs = { token: true, logZ: true, entropy: true, rank: true };
@@ -44,15 +28,7 @@ function input(rows: number, vocab: number, dtype: LogitsDtype = 'f32'): LogitsI
   return { logits: logits(rows * vocab, dtype), dtype, vocab, targets, offsets };
 }
 
-function expectClose(actual: ArrayLike<number>, wanted: ArrayLike<number>, bound: number) {
-  expect(actual.length).toBe(wanted.length);
-  for (let i = 0; i < wanted.length; i++) {
-    if (Number.isNaN(wanted[i])) expect(actual[i]).toBeNaN();
-    else expect(Math.abs(actual[i]! - wanted[i]!)).toBeLessThanOrEqual(bound);
-  }
-}
-
-describe.skipIf(missing)(`the emulated device${why}`, () => {
+describeEmulated('scoreLogits', () => {
   test('says that it is one', async () => {
     const gpu = devices().find(({ name }) => name === 'cuda');
     expect(gpu).toMatchObject({ available: true, gpu: { name: 'emulated', emulated: true } });
@@ -115,14 +91,10 @@ describe.skipIf(missing)(`the emulated device${why}`, () => {
       ['a temperature of 0', good(), { temperature: 0 }],
       ['a wrong dtype', { ...good(), dtype: 'f16' }, {}],
     ])('%s', async (_, tokens, options) => {
-      const outcome = (device: 'cpu' | 'cuda') =>
-        scoreLogits(tokens as LogitsInput, { ...options, device }).then(
-          () => 'nothing',
-          (error) => ({ kind: error.constructor.name, code: error.code, message: error.message }),
-        );
-      const wanted = await outcome('cpu');
+      const on = (device: 'cpu' | 'cuda') => outcome(scoreLogits(tokens as LogitsInput, { ...options, device }));
+      const wanted = await on('cpu');
       expect(wanted).toMatchObject({ code: expect.stringMatching(/^ERR_COVN_/) });
-      expect(await outcome('cuda')).toEqual(wanted);
+      expect(await on('cuda')).toEqual(wanted);
     });
 
     test("rows that 'propagate' lets through", async () => {

@@ -133,10 +133,10 @@ __device__ __forceinline__ HiddenPart part_of(const float (&sums)[Size], int row
   static_assert(Layout::count % kRun == 0);
   HiddenPart part;
 #pragma unroll
-  for (int i = 0; i < Layout::count; i++) part.max = fmaxf(part.max, sums[Layout::index(row, i)]);
+  for (int i = 0; i < Layout::count; i++) part.max = ptx::max_nan(part.max, sums[Layout::index(row, i)]);
 #pragma unroll
   for (int mask = Layout::lanes / 2; mask > 0; mask /= 2) {
-    part.max = fmaxf(part.max, __shfl_xor_sync(kAllLanes, part.max, mask));
+    part.max = ptx::max_nan(part.max, __shfl_xor_sync(kAllLanes, part.max, mask));
   }
   const float origin = fabsf(part.max) < INFINITY ? part.max : 0.0f;
   const uint32_t own = target.entry - lane_column;
@@ -168,7 +168,9 @@ __device__ __forceinline__ HiddenPart part_of(const float (&sums)[Size], int row
     part.weighted += __shfl_xor_sync(kAllLanes, part.weighted, mask);
     part.greater += __shfl_xor_sync(kAllLanes, part.greater, mask);
   }
-  const bool bad = part.sum != part.sum || part.max == INFINITY;
+  // By the maximum, which is NaN if any logit is: a term's exponent is set in whole numbers, which a NaN does not
+  // outlast.
+  const bool bad = !(part.max < INFINITY);
   if (__any_sync(kAllLanes, bad)) {
     const float found = first_not_finite<Layout>(sums, row, lane_column);
     if (bad) part = {NAN, NAN, found, 0};

@@ -43,7 +43,7 @@ inline TermParameters make_term_parameters(double temperature) {
   return p;
 }
 
-// 1 exactly for d = 0; d at least the floor. Largest relative error 1.5e-7, mean below 1e-9.
+// 1 exactly for d = 0; d at least the floor, and no NaN. Largest relative error 1.5e-7, mean below 1e-9.
 COVN_HD inline float term_of(float d, const TermParameters& p) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it to a small number rounds that
   const float shifted = fmaf(d, p.rate, kMagic);
