@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { CovnError } from '../errors.ts';
-import { type Addon, addon, type NativeStatus, packageRoot } from './addon.ts';
+import { type Addon, addon, type NativeStatus, packageRoot, type StartJob } from './addon.ts';
 
 /** A CUDA device. */
 export interface GpuInfo {
@@ -32,6 +32,8 @@ export type CudaOperation = (typeof cudaOperations)[number];
 /** The CUDA addon's exports (native/binding/cuda_addon.cpp). */
 export interface CudaAddon extends Pick<Addon, 'cancelJob' | 'threadCount' | CudaOperation> {
   deviceInfo(): GpuInfo | NativeStatus;
+  /** Wakes the device: without it, the first call of another function does, on the JavaScript thread. */
+  openDevice: StartJob;
 }
 
 /** What the child process found. */

@@ -82,9 +82,20 @@ export function deviceName(target: string): string {
   return found.available && found.gpu.emulated ? 'cuda (emulated)' : target;
 }
 
-/** The addon that runs an operation on a resolved device. */
-export function addonOf(operation: Operation, target: unknown): Pick<Addon, 'cancelJob'> & { start: StartJob } {
+/** A function of an addon that starts jobs, and the one that cancels them. */
+export interface Starter {
+  readonly start: StartJob;
+  cancelJob(id: number): void;
+}
+
+/** The addon's function that runs an operation on a resolved device. */
+export function starterOf(operation: Operation, target: unknown): Starter {
   const native = target === 'cuda' && isCudaOperation(operation) ? cudaAddon() : addon();
-  const start = (native as Addon)[operation];
-  return { start, cancelJob: (id) => native.cancelJob(id) };
+  return { start: (native as Addon)[operation], cancelJob: (id) => native.cancelJob(id) };
+}
+
+/** What wakes the GPU. */
+export function openingStarter(): Starter {
+  const native = cudaAddon();
+  return { start: native.openDevice, cancelJob: (id) => native.cancelJob(id) };
 }

@@ -5,7 +5,7 @@ import { types } from 'node:util';
 import { errorOfCode, typeError } from '../errors.ts';
 import { checkInteger } from '../validate.ts';
 import type { NativeStatus } from './addon.ts';
-import { addonOf, type Operation } from './devices.ts';
+import { type Operation, openingStarter, type Starter, starterOf } from './devices.ts';
 
 /** Options of every asynchronous call. */
 export interface JobOptions {
@@ -189,17 +189,31 @@ export function takeTurns(): () => Promise<void> | undefined {
   };
 }
 
+let opening: Promise<unknown> | undefined;
+
+/** Wakes the GPU, once; a failure is that of the calls that wait for it, and the next one tries again. */
+function openGpu(): Promise<unknown> {
+  opening ??= runStarter(openingStarter(), {}, {}).catch((reason) => {
+    opening = undefined;
+    throw reason;
+  });
+  return opening;
+}
+
 /**
  * Runs a job of the addon that the request's `target` belongs to. `request` goes to it as it is, with `threads` added.
  */
-export function runJob<T>(
-  operation: Operation,
-  request: object,
-  { signal, onProgress, threads }: JobOptions,
-): Promise<T> {
+export async function runJob<T>(operation: Operation, request: object, options: JobOptions): Promise<T> {
+  options.signal?.throwIfAborted();
+  const { target } = request as { readonly target?: string };
+  const native = starterOf(operation, target);
+  if (target === 'cuda') await (options.signal ? untilAborted(openGpu(), options.signal) : openGpu());
+  return runStarter(native, request, options);
+}
+
+function runStarter<T>(native: Starter, request: object, { signal, onProgress, threads }: JobOptions): Promise<T> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const native = addonOf(operation, (request as { readonly target?: string }).target);
     const failed: { reason?: unknown } = {};
     const cancel = () => {
       if (typeof id === 'number') native.cancelJob(id);

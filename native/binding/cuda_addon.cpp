@@ -28,6 +28,10 @@ Napi::Value device_info(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value open_device(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] { return start_filling(info, Arguments(info[0]), made<Job>(cuda::make_open_job)); });
+}
+
 std::unique_ptr<ScoreJob> score_job(const Arguments& arguments) {
   return made<ScoreJob>(cuda::make_score_job, logits_request(arguments));
 }
@@ -42,6 +46,7 @@ Napi::Value score_hidden(const Napi::CallbackInfo& info) { return start_scoring(
 
 void export_cuda(Napi::Env env, Napi::Object exports) {
   exports["deviceInfo"] = Napi::Function::New(env, device_info, "deviceInfo");
+  exports["openDevice"] = Napi::Function::New(env, open_device, "openDevice");
   exports["scoreHidden"] = Napi::Function::New(env, score_hidden, "scoreHidden");
   exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");
 }

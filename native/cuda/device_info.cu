@@ -21,7 +21,25 @@ Status no_device(cudaError_t error, const DeviceInfo& info) {
                             cudaGetErrorName(error) + ")"};
 }
 
+class OpenJob final : public Job {
+ public:
+  size_t chunk_count() const override { return 1; }
+
+ protected:
+  void run_chunk(size_t chunk) override {
+    size_t free = 0, total = 0;
+    if (Status status = to_status(cudaMemGetInfo(&free, &total), "starting"); !status.ok()) {
+      fail(chunk, 0, std::move(status));
+    }
+  }
+};
+
 }  // namespace
+
+Status make_open_job(std::unique_ptr<Job>& job) {
+  job = std::make_unique<OpenJob>();
+  return {};
+}
 
 Status device_info(DeviceInfo& info) {
   static_cast<void>(cudaDriverGetVersion(&info.driver));

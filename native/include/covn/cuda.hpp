@@ -27,6 +27,10 @@ constexpr int kLeastMajor = 8;
 // Code::device, with the reason, where there is none, its driver is too old, or it is older than kLeastMajor.
 Status device_info(DeviceInfo& info);
 
+// Wakes the device for this process, which takes some hundred milliseconds once: the other functions here ask it for
+// free memory when they are called, and would wait for that.
+Status make_open_job(std::unique_ptr<Job>& job);
+
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
 
 // Logits of 16-bit numbers are summed by tensor cores in float, those of floats as on the CPU, to the bit. The weights

