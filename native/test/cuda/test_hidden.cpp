@@ -178,8 +178,7 @@ COVN_TEST(parts_of_a_row) {
   CHECK(device_part(logits, std::nextafter(max, 0.0f), at, 1.0).greater == 0);
   CHECK(device_part(logits, std::nextafter(max, 0.0f), at + 1, 1.0).greater == 1);
   // The first that is not finite is told.
-  logits[20] = kInfinity;
-  logits[21] = std::nanf("");
+  logits[20] = kInfinity, logits[21] = std::nanf("");
   CHECK(device_part(logits, 0.0f, 0, 1.0).max == kInfinity && std::isnan(device_part(logits, 0.0f, 0, 1.0).sum));
   logits[19] = std::nanf("");
   CHECK(std::isnan(device_part(logits, 0.0f, 0, 1.0).max));
