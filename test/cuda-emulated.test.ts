@@ -175,6 +175,17 @@ describeEmulated('scoreLogits', () => {
     }
   });
 
+  test.each([
+    ['idle', 'done\n'],
+    ['pending', 'settled\n'],
+    ['exit', 'leaving\n'],
+    ['worker-only', 'worker ended\nstill here\n'],
+  ])('a process ends well: %s', async (how, wanted) => {
+    const script = path.join(here, 'fixtures', 'exits.mjs');
+    const { stdout } = await promisify(execFile)(process.execPath, [script, how, 'cuda'], { timeout: 55_000 });
+    expect(stdout).toBe(wanted);
+  });
+
   test('4 worker threads, half of them terminated in mid-job, leave no crash, no hang and no memory', async () => {
     const script = path.join(here, 'fixtures', 'cuda-workers.mjs');
     const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 110_000 });
