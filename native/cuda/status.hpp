@@ -32,6 +32,10 @@ inline Status to_status(cudaError_t error, const char* doing) {
   static_cast<void>(cudaGetLastError());
   if (error == cudaErrorMemoryAllocation)
     return {Code::out_of_memory, std::string("Out of CUDA memory while ") + doing};
+  if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver) {
+    return expected(Code::device, "an available device", "device",
+                    std::string("cuda (") + cudaGetErrorString(error) + ")");
+  }
   std::string text = std::string("The CUDA device failed while ") + doing + ": " + cudaGetErrorString(error) + " (" +
                      cudaGetErrorName(error) + ")";
   if (is_sticky(error)) text += "; this process cannot use it any more";
@@ -41,9 +45,9 @@ inline Status to_status(cudaError_t error, const char* doing) {
 }  // namespace covn::cuda
 
 // Returns from the calling function what is not ok: of a Status, and of the runtime's calls.
-#define COVN_TRY(call)                                \
-  do {                                                \
-    ::covn::Status covn_status = call;                \
-    if (!covn_status.ok()) return covn_status;        \
+#define COVN_TRY(call)                         \
+  do {                                         \
+    ::covn::Status covn_status = call;         \
+    if (!covn_status.ok()) return covn_status; \
   } while (false)
 #define COVN_CUDA_TRY(call, doing) COVN_TRY(::covn::cuda::to_status(call, doing))

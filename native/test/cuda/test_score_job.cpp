@@ -114,6 +114,12 @@ COVN_TEST(requests_are_refused_as_on_the_cpu) {
   bad = c;
   bad.targets[3] = 5;
   equal(bad, {0, 4});
+  cuda::emulator::set_device_count(0);
+  const Status status = score(c).status;
+  CHECK(status.code == Code::device && status.message ==
+                                           "Expected an available device for device but received cuda (no "
+                                           "CUDA-capable device is detected)");
+  cuda::emulator::set_device_count(1);
   const Case none{DType::f16, 3, {}, {}, {}};
   CHECK(score(none, cuda::make_score_job, {0, 0}).sequence[0] == 0.0);
 }
