@@ -7,7 +7,7 @@
 #include <new>
 
 // void covn_switch_stack(void** from, void* to): saves what the calling convention says is the callee's to keep.
-#if defined(__x86_64__)
+#if defined(COVN_SWITCH_STACKS) && defined(__x86_64__)
 asm(R"(
 .text
 .balign 16
@@ -34,7 +34,7 @@ covn_switch_stack:
 .section .note.GNU-stack, "", @progbits
 .text
 )");
-#elif defined(__aarch64__)
+#elif defined(COVN_SWITCH_STACKS)
 asm(R"(
 .text
 .balign 16
@@ -74,7 +74,7 @@ covn_switch_stack:
 
 namespace covn::cuda::emulator {
 
-#if defined(__x86_64__)
+#if defined(COVN_SWITCH_STACKS) && defined(__x86_64__)
 
 extern "C" void covn_switch_stack(void** from, void* to);
 
@@ -89,7 +89,7 @@ void begin_context(Context& context, char* stack, size_t bytes, void (*entry)())
 
 void switch_context(Context& from, Context& to) { covn_switch_stack(&from.stack_pointer, to.stack_pointer); }
 
-#elif defined(__aarch64__)
+#elif defined(COVN_SWITCH_STACKS)
 
 extern "C" void covn_switch_stack(void** from, void* to);
 

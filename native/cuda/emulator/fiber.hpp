@@ -5,7 +5,10 @@
 
 #include <cstddef>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+// COVN_EMULATOR_UCONTEXT: for trying the third way where the others would do.
+#if (defined(__x86_64__) || defined(__aarch64__)) && !defined(COVN_EMULATOR_UCONTEXT)
+#define COVN_SWITCH_STACKS 1
+#else
 #include <ucontext.h>
 #endif
 
@@ -13,7 +16,7 @@ namespace covn::cuda::emulator {
 
 // One flow of control that is not running. A context that is switched away from is filled in by that.
 struct Context {
-#if defined(__x86_64__) || defined(__aarch64__)
+#ifdef COVN_SWITCH_STACKS
   void* stack_pointer = nullptr;
 #else
   ucontext_t registers;
