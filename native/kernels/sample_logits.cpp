@@ -10,6 +10,7 @@
 #include "kernels/draw_index.hpp"
 #include "kernels/logit_filter.hpp"
 #include "kernels/row_pieces.hpp"
+#include "kernels/sample_check.hpp"
 #include "kernels/table.hpp"
 #include "kernels/token_outputs.hpp"
 
@@ -37,49 +38,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
 constexpr size_t kFewSamples = 8;
 constexpr size_t kCachedBytes = size_t{1} << 19;
-
-}  // namespace
-
-void PieceSums::set_prefixes(size_t count) {
-  std::fill(groups + count, groups + kPieceGroups, 0.0f);
-  // All spans side by side: each sum waits for the one before.
-  double sums[kPieceSpans] = {};
-  size_t last[kPieceSpans] = {};  // 0 where there is none: memory that changes meanwhile must not lead out of the row
-  for (size_t g = 0; g < kSpanGroups; g++) {
-    for (size_t s = 0; s < kPieceSpans; s++) {
-      const float value = groups[s * kSpanGroups + g];
-      last[s] = value > 0.0f ? g : last[s];
-      group_prefix[s][g + 1] = sums[s] += static_cast<double>(value);
-    }
-  }
-  size_t last_span = 0;
-  total = 0.0;
-  for (size_t s = 0; s < kPieceSpans; s++) {
-    group_prefix[s][0] = 0.0;
-    std::fill(group_prefix[s] + last[s] + 1, group_prefix[s] + kSpanGroups + 1, kInfinity);
-    if (sums[s] > 0.0) last_span = s;
-    span_prefix[s + 1] = total += sums[s];
-  }
-  span_prefix[0] = 0.0;
-  std::fill(span_prefix + last_span + 1, span_prefix + kPieceSpans + 1, kInfinity);
-}
-
-void PieceSums::set_only_span(size_t span) {
-  const float* const values = groups + span * kSpanGroups;
-  double* const prefix = group_prefix[span];
-  size_t last = 0;
-  prefix[0] = 0.0;
-  for (size_t g = 0; g < kSpanGroups; g++) {
-    last = values[g] > 0.0f ? g : last;
-    prefix[g + 1] = prefix[g] + static_cast<double>(values[g]);
-  }
-  std::fill(prefix + last + 1, prefix + kSpanGroups + 1, kInfinity);
-  std::fill(span_prefix, span_prefix + span + 1, 0.0);
-  std::fill(span_prefix + span + 1, span_prefix + kPieceSpans + 1, kInfinity);
-  share = 1.0;
-}
-
-namespace {
 
 template <class T>
 class SampleJob final : public Job {
@@ -402,45 +360,10 @@ class SampleJob final : public Job {
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
 };
 
-Status check_filter(const SampleFilter& filter) {
-  if (!(filter.temperature >= 1e-6 && filter.temperature <= 1e6)) {
-    return expected(Code::range, "a number in [1e-6, 1e6]", "temperature", std::to_string(filter.temperature));
-  }
-  if (!(filter.top_p > 0.0 && filter.top_p <= 1.0)) {
-    return expected(Code::range, "a number in (0, 1]", "topP", std::to_string(filter.top_p));
-  }
-  if (!(filter.min_p >= 0.0 && filter.min_p <= 1.0)) {
-    return expected(Code::range, "a number in [0, 1]", "minP", std::to_string(filter.min_p));
-  }
-  return {};
-}
-
-Status check(const SampleRequest& request) {
-  if (request.vocab < 1 || request.vocab > 0x7fffffff) {
-    return expected(Code::range, "an integer in [1, 2^31 - 1]", "vocab", std::to_string(request.vocab));
-  }
-  if (request.samples < 1 || request.samples > 0x7fffffff) {
-    return expected(Code::range, "an integer in [1, 2^31 - 1]", "N", std::to_string(request.samples));
-  }
-  if (request.logit_count % request.vocab != 0 || request.logit_count / request.vocab != request.rows) {
-    return expected(Code::shape, "rows * vocab elements", "logits", std::to_string(request.logit_count));
-  }
-  for (size_t row = 0; row < request.rows; row++) {
-    if (uint64_t{request.first_samples[row]} + request.samples > uint64_t{1} << 32) {
-      return expected(Code::range, "a first sample with N more below 2^32", "row " + std::to_string(row),
-                      std::to_string(request.first_samples[row]));
-    }
-  }
-  if (const TargetSupport support = target_support(request.target); !support.available) {
-    return expected(Code::device, "an available device", "device", support.reason);
-  }
-  return check_filter(request.filter);
-}
-
 }  // namespace
 
 Status make_sample_job(const SampleRequest& request, std::unique_ptr<Job>& job) {
-  if (Status status = check(request); !status.ok()) return status;
+  if (Status status = check_samples(request); !status.ok()) return status;
   switch (request.dtype) {
     case DType::f32: job = std::make_unique<SampleJob<float>>(request); break;
     case DType::f16: job = std::make_unique<SampleJob<Float16>>(request); break;
