@@ -36,6 +36,22 @@ inline void move_origins(PairState& s, double reference_origin, double model_ori
   s.model_origin = model_origin;
 }
 
+// Adds a later part of the same rows.
+inline void add_pairs(PairState& s, PairState part, const RowParameters& half) {
+  const auto common = [](double sum, double origin, double other_sum, double other) {
+    return sum == 0.0 ? other : other_sum == 0.0 ? origin : origin > other ? origin : other;
+  };
+  const double reference = common(s.reference, s.reference_origin, part.reference, part.reference_origin);
+  const double model = common(s.model, s.model_origin, part.model, part.model_origin);
+  move_origins(s, reference, model, half);
+  move_origins(part, reference, model, half);
+  s.reference += part.reference;
+  s.model += part.model;
+  s.affinity += part.affinity;
+  s.weighted += part.weighted;
+  s.unsupported = s.unsupported || part.unsupported;
+}
+
 // The logit whose term is a sum, rounded down to octaves; an empty sum's is its origin.
 inline float level_of(double origin, double sum, const RowParameters& half) {
   const int octave = sum > 1.0 ? static_cast<int>(std::bit_cast<uint64_t>(sum) >> 52) - 1023 : 0;

@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <bit>
-#include <mutex>
 
 #include "covn/pair.hpp"
+#include "kernels/pair_outputs.hpp"
 #include "kernels/sum_blocks.hpp"
 #include "kernels/table.hpp"
-#include "kernels/token_outputs.hpp"
 
 namespace covn {
 
@@ -27,10 +26,11 @@ class PairJob final : public ScoreJob {
         half_(kernels_for(tokens_.target).parameters(2.0 * tokens_.temperature, vocab_)),
         log_ratios_(tokens_.offsets, std::min(kMaxSumBlock, std::bit_floor(chunk_rows())), chunk_rows()),
         kls_(log_ratios_),
-        hellingers_(log_ratios_) {}
+        hellingers_(log_ratios_),
+        outputs_(request_) {}
 
   size_t chunk_count() const override { return log_ratios_.chunk_count(); }
-  const std::vector<int64_t>& non_finite_rows() const override { return non_finite_rows_; }
+  const std::vector<int64_t>& non_finite_rows() const override { return outputs_.non_finite_rows(); }
 
  protected:
   void run_chunk(size_t chunk) override {
@@ -47,7 +47,7 @@ class PairJob final : public ScoreJob {
   }
 
   Status merge() override {
-    std::sort(non_finite_rows_.begin(), non_finite_rows_.end());
+    outputs_.sort();
     log_ratios_.sum_responses(request_.log_ratio);
     kls_.sum_responses(request_.kl);
     hellingers_.sum_responses(request_.hellinger);
@@ -55,48 +55,29 @@ class PairJob final : public ScoreJob {
   }
 
  private:
-  static constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
-
   size_t chunk_rows() const { return std::max<size_t>(1, kChunkPairs / vocab_); }
 
   // Adds what a row gives to `sum`.
   Status score_row(size_t row, PairResult& sum) {
     const int32_t target = read_target(tokens_.targets + row);
     if (target < -1 || (target >= 0 && static_cast<size_t>(target) >= vocab_)) return bad_target(row, target, vocab_);
-    PairResult result{kNoNumber, kNoNumber, kNoNumber};
-    if (target != -1) {
-      const T *reference = reference_ + row * vocab_, *model = model_ + row * vocab_;
-      PairState state;
-      accumulate_(reference, model, vocab_, half_, state);
-      const bool finite = state.reference > 0.0 && state.model > 0.0;
-      if (finite) {
-        result = finish_pair(state, to_float(reference[target]), to_float(model[target]), tokens_.temperature);
-      } else if (Status status = note_non_finite(row, state); !status.ok()) {
-        return status;
-      }
-      sum.log_ratio += result.log_ratio;
-      sum.kl += result.kl;
-      sum.hellinger += result.hellinger;
+    if (target == -1) {
+      outputs_.write_not_scored(row);
+      return {};
     }
-    write(row, result);
-    return {};
-  }
-
-  Status note_non_finite(size_t row, const PairState& state) {
-    if (!tokens_.propagate_non_finite) {
-      const bool is_model = state.reference > 0.0;
-      const T* logits = (is_model ? model_ : reference_) + row * vocab_;
-      return non_finite_row(is_model ? "model" : "reference", row, describe_non_finite(logits, vocab_));
+    const T *reference = reference_ + row * vocab_, *model = model_ + row * vocab_;
+    PairState state;
+    PairResult result;
+    accumulate_(reference, model, vocab_, half_, state);
+    if (Status status = outputs_.write_row(row, state, reference, model, to_float(reference[target]),
+                                           to_float(model[target]), result);
+        !status.ok()) {
+      return status;
     }
-    std::lock_guard lock(mutex_);
-    non_finite_rows_.push_back(static_cast<int64_t>(row));
+    sum.log_ratio += result.log_ratio;
+    sum.kl += result.kl;
+    sum.hellinger += result.hellinger;
     return {};
-  }
-
-  void write(size_t row, const PairResult& result) const {
-    if (request_.token_log_ratio) request_.token_log_ratio[row] = static_cast<float>(result.log_ratio);
-    if (request_.token_kl) request_.token_kl[row] = static_cast<float>(result.kl);
-    if (request_.token_hellinger) request_.token_hellinger[row] = static_cast<float>(result.hellinger);
   }
 
   const PairRequest request_;
@@ -106,11 +87,12 @@ class PairJob final : public ScoreJob {
   const AccumulatePair<T> accumulate_;
   const RowParameters half_;
   SumBlocks log_ratios_, kls_, hellingers_;  // cut alike
-  std::mutex mutex_;
-  std::vector<int64_t> non_finite_rows_;
+  PairOutputs outputs_;
 };
 
-Status check(const PairRequest& request) {
+}  // namespace
+
+Status check_pair(const PairRequest& request) {
   if (request.vocab < 1) return expected(Code::range, "an integer >= 1", "vocab", std::to_string(request.vocab));
   for (const auto& [name, count] : {std::pair{"reference", request.reference_count}, {"model", request.model_count}}) {
     if (request.tokens.rows != count / request.vocab || count % request.vocab != 0) {
@@ -120,10 +102,8 @@ Status check(const PairRequest& request) {
   return check_scoring(request.tokens);
 }
 
-}  // namespace
-
 Status make_pair_job(PairRequest request, std::unique_ptr<ScoreJob>& job) {
-  if (Status status = check(request); !status.ok()) return status;
+  if (Status status = check_pair(request); !status.ok()) return status;
   switch (request.dtype) {
     case DType::f32: job = std::make_unique<PairJob<float>>(std::move(request)); break;
     case DType::f16: job = std::make_unique<PairJob<Float16>>(std::move(request)); break;

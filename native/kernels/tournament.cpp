@@ -27,11 +27,37 @@ Status check_thresholds(const std::vector<double>& thresholds) {
   return {};
 }
 
+Status check_pairwise(const LogProbMatrix& matrix, const std::vector<double>& thresholds) {
+  if (Status status = check_log_probs(matrix); !status.ok()) return status;
+  if (Status status = check_thresholds(thresholds); !status.ok()) return status;
+  if (thresholds.size() > kMaxPairCounts / matrix.models / matrix.models) {
+    return expected(Code::range, "|N| * models^2 up to " + std::to_string(kMaxPairCounts), "models",
+                    std::to_string(matrix.models));
+  }
+  return {};
+}
+
+Status not_log_prob(const LogProbMatrix& matrix, size_t block, size_t first_model) {
+  const size_t begin = block * kCheckedResponses, end = std::min(begin + kCheckedResponses, matrix.responses);
+  for (size_t model = first_model; model < matrix.models; model++) {
+    const double* row = matrix.row(model);
+    const double* value =
+        std::find_if(row + begin, row + end, [](double x) { return !(x < std::numeric_limits<double>::infinity()); });
+    if (value == row + end) continue;
+    const std::string place = "logProbs[" + std::to_string(value - matrix.values) + "] (model " +
+                              std::to_string(model) + ", response " + std::to_string(value - row) + ")";
+    return expected(Code::non_finite, "a log-prob in nats (below +Infinity)", place,
+                    std::isnan(*value) ? "NaN" : "Infinity");
+  }
+  // Somebody has changed the memory since it was found there.
+  return expected(Code::non_finite, "log-probs in nats (below +Infinity)", "logProbs", "NaN or Infinity");
+}
+
 namespace {
 
 // Two models' blocks of this many responses stay in the first-level cache while every threshold is counted, and 64
 // models' blocks in the second.
-constexpr size_t kBlockResponses = 2040;
+constexpr size_t kBlockResponses = kCheckedResponses;
 // Pairs of models that a chunk counts for one group of thresholds: about a millisecond.
 constexpr size_t kChunkPairs = 4096;
 
@@ -63,7 +89,7 @@ class PairwiseCounts final : public PairwiseJob {
     const size_t end = std::min(first + band_, log_probs_.models);
     for (size_t i = first; i < end; i++) {
       if (table_.count_below_infinity(log_probs_.row(i) + begin, n) < n) {
-        return fail(chunk, chunk, not_log_prob(i, begin, n));
+        return fail(chunk, chunk, not_log_prob(log_probs_, begin / kBlockResponses, i));
       }
     }
     std::vector<uint64_t> counts(pair_place(end) - pair_place(first));
@@ -130,17 +156,6 @@ class PairwiseCounts final : public PairwiseJob {
     }
   }
 
-  // Names the first of n values that is NaN or +inf.
-  Status not_log_prob(size_t model, size_t begin, size_t n) const {
-    const double* row = log_probs_.row(model);
-    const double* value = std::find_if(row + begin, row + begin + n,
-                                       [](double x) { return !(x < std::numeric_limits<double>::infinity()); });
-    const std::string place = "logProbs[" + std::to_string(value - log_probs_.values) + "] (model " +
-                              std::to_string(model) + ", response " + std::to_string(value - row) + ")";
-    return expected(Code::non_finite, "a log-prob in nats (below +Infinity)", place,
-                    std::isnan(*value) ? "NaN" : "Infinity");
-  }
-
   const LogProbMatrix log_probs_;
   const KernelTable& table_;
   const CountPairsOnLadder count_pairs_on_ladder_;
@@ -157,12 +172,7 @@ class PairwiseCounts final : public PairwiseJob {
 
 Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,
                          std::unique_ptr<PairwiseJob>& job) {
-  if (Status status = check_log_probs(log_probs); !status.ok()) return status;
-  if (Status status = check_thresholds(thresholds); !status.ok()) return status;
-  if (thresholds.size() > kMaxPairCounts / log_probs.models / log_probs.models) {
-    return expected(Code::range, "|N| * models^2 up to " + std::to_string(kMaxPairCounts), "models",
-                    std::to_string(log_probs.models));
-  }
+  if (Status status = check_pairwise(log_probs, thresholds); !status.ok()) return status;
   if (const TargetSupport support = target_support(target); !support.available) {
     return expected(Code::device, "an available device", "device", support.reason);
   }
