@@ -49,7 +49,7 @@ struct ScoreInput {
 
 // A lane's share of a row, or of a part of one, in tiles of `lanes` lanes: which logits it gets follows from their
 // places in the row alone, wherever in memory that begins.
-template <class T, bool kAligned>
+template <class T, bool kAligned, int kCount = kPacks>
 class LaneTiles {
  public:
   __device__ __forceinline__ LaneTiles(const T* row, size_t length, int lanes, int lane)
@@ -62,34 +62,34 @@ class LaneTiles {
 
   // Whether every logit of a tile is there.
   __device__ __forceinline__ bool whole(size_t tile) const {
-    return (tile + 1) * static_cast<size_t>(lanes_ * kPacks * kPackLogits<T>) <= length_;
+    return (tile + 1) * static_cast<size_t>(lanes_ * kCount * kPackLogits<T>) <= length_;
   }
   // Where the row is not aligned, packs are the first 16 of the bytes that hold them.
-  __device__ __forceinline__ void load(Tile<T>& tile, size_t index) const {
-    const uint4* at = packs_ + index * static_cast<size_t>(kPacks * lanes_);
+  __device__ __forceinline__ void load(Tile<T, kCount>& tile, size_t index) const {
+    const uint4* at = packs_ + index * static_cast<size_t>(kCount * lanes_);
     if (whole(index)) {
 #pragma unroll
-      for (int p = 0; p < kPacks; p++) tile.packs[p] = read(at + p * lanes_);
+      for (int p = 0; p < kCount; p++) tile.packs[p] = read(at + p * lanes_);
     } else {
 #pragma unroll
-      for (int p = 0; p < kPacks; p++) {
+      for (int p = 0; p < kCount; p++) {
         tile.packs[p] = logits_from(index, p) > 0 ? read(at + p * lanes_) : make_uint4(0, 0, 0, 0);
       }
     }
   }
   // The tile, from what load() gave; -inf for logits that are not there.
-  __device__ __forceinline__ void finish(Tile<T>& tile, size_t index) const {
+  __device__ __forceinline__ void finish(Tile<T, kCount>& tile, size_t index) const {
     if constexpr (!kAligned) {
-      const uint4* next = packs_ + index * static_cast<size_t>(kPacks * lanes_) + 1;  // another lane has loaded it
+      const uint4* next = packs_ + index * static_cast<size_t>(kCount * lanes_) + 1;  // another lane has loaded it
 #pragma unroll
-      for (int p = 0; p < kPacks; p++) {
+      for (int p = 0; p < kCount; p++) {
         const uint4* at = next + p * lanes_;
         tile.packs[p] = realign(tile.packs[p], at < end_ ? __ldg(at) : make_uint4(0, 0, 0, 0));
       }
     }
     if (whole(index)) return;
 #pragma unroll
-    for (int p = 0; p < kPacks; p++) {
+    for (int p = 0; p < kCount; p++) {
       const int64_t count = logits_from(index, p);
       uint4& pack = tile.packs[p];
       if (count < kPackLogits<T>) {
@@ -102,7 +102,7 @@ class LaneTiles {
   static __device__ __forceinline__ uint4 read(const uint4* at) { return kAligned ? ptx::load_once(at) : __ldg(at); }
   // How many logits there are from a pack on.
   __device__ __forceinline__ int64_t logits_from(size_t tile, int p) const {
-    const size_t pack = (tile * kPacks + p) * static_cast<size_t>(lanes_) + static_cast<size_t>(lane_);
+    const size_t pack = (tile * kCount + p) * static_cast<size_t>(lanes_) + static_cast<size_t>(lane_);
     return static_cast<int64_t>(length_) - static_cast<int64_t>(pack * kPackLogits<T>);
   }
   __device__ __forceinline__ uint4 realign(uint4 a, uint4 b) const {

@@ -121,15 +121,15 @@ class Place {
   float logit_, offset_;
 };
 
-// A tile's packs of one lane: 16 logits of f32, 32 of 16 bits.
-template <class T>
+// A tile's packs of one lane: with all of them 16 logits of f32, 32 of 16 bits.
+template <class T, int kCount = kPacks>
 struct Tile {
-  uint4 packs[kPacks];
+  uint4 packs[kCount];
 
   template <class F>
   __device__ __forceinline__ void each_word(F f) const {
 #pragma unroll
-    for (int p = 0; p < kPacks; p++) {
+    for (int p = 0; p < kCount; p++) {
       f(p, packs[p].x);
       f(p, packs[p].y);
       f(p, packs[p].z);
