@@ -8,6 +8,9 @@
 
 #include "covn/hidden.hpp"
 #include "covn/logprob.hpp"
+#include "covn/pair.hpp"
+#include "covn/tail_counts.hpp"
+#include "covn/tournament.hpp"
 
 namespace covn::cuda {
 
@@ -36,5 +39,13 @@ Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
 // Logits of 16-bit numbers are summed by tensor cores in float, those of floats as on the CPU, to the bit. The weights
 // stay on the device where they fit, else they come through it once for every 65536 rows.
 Status make_hidden_job(HiddenRequest request, std::unique_ptr<ScoreJob>& job);
+
+Status make_pair_job(PairRequest request, std::unique_ptr<ScoreJob>& job);
+
+// The target is ignored.
+Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,
+                         std::unique_ptr<PairwiseJob>& job);
+
+Status make_tail_counts_job(TailCountsRequest request, std::unique_ptr<TailCountsJob>& job);
 
 }  // namespace covn::cuda
