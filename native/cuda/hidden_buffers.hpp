@@ -72,8 +72,9 @@ struct HiddenBuffers {
   Event allocated, chunk_done[2];
 
   ~HiddenBuffers() {
-    // The other stream's work on the buffers that are freed in this one's order.
+    // The other stream's work on the buffers that are freed in this one's order, and copies from and to pinned memory.
     if (upload != nullptr) static_cast<void>(upload.synchronize());
+    if (compute != nullptr) static_cast<void>(compute.synchronize());
   }
 
   Status allocate(const HiddenPlan& plan, const HiddenSize& size, size_t staged_bytes, bool biased) {

@@ -69,6 +69,7 @@ struct SliceSlot {
 template <class Base, class Slot>
 class SlicedJob : public Base {
  public:
+  ~SlicedJob() override { close(); }
   size_t thread_limit() const override { return 1; }
 
  protected:
@@ -86,7 +87,11 @@ class SlicedJob : public Base {
   // Gives the slots' memory back, after the work that still uses it. A job whose slots use other memory of its own
   // calls it before that goes.
   void close() {
-    for (std::optional<Slot>& slot : slots_) slot.reset();
+    for (std::optional<Slot>& slot : slots_) {
+      // Copies may still be on their way from or to the slot's pinned memory, which is freed before its stream is.
+      if (slot && slot->stream != nullptr) static_cast<void>(slot->stream.synchronize());
+      slot.reset();
+    }
   }
   // The slot of the slice before or after this one; its stream's work has been enqueued.
   Slot& other(const Slot& slot) { return *slots_[&slot == &*slots_[0]]; }
