@@ -84,6 +84,7 @@ __device__ __forceinline__ void sum_unit(float (&sums)[128], HopperRing& ring, u
     ring.advance();
   }
   ptx::wait_products<0>();
+  ptx::take_sums(sums);
   release(read);
 }
 

@@ -129,6 +129,14 @@ __device__ __forceinline__ void wait_products() {
 #define COVN_ALL_128(x)                                                                                   \
   COVN_SIXTEEN(x, 0), COVN_SIXTEEN(x, 16), COVN_SIXTEEN(x, 32), COVN_SIXTEEN(x, 48), COVN_SIXTEEN(x, 64), \
       COVN_SIXTEEN(x, 80), COVN_SIXTEEN(x, 96), COVN_SIXTEEN(x, 112)
+// After the last wait: says that the sums have changed, which the wait's own instruction does not tell the compiler, so
+// that no reading of them is moved before it.
+__device__ __forceinline__ void take_sums([[maybe_unused]] float (&sums)[128]) {
+#ifndef COVN_CUDA_EMULATED
+  asm volatile("" : COVN_ALL_128(sums)::"memory");
+#endif
+}
+
 #define COVN_WGMMA(type)                                                                              \
   "{\n"                                                                                               \
   ".reg .pred added;\n"                                                                               \

@@ -51,14 +51,7 @@ class HiddenJob final : public ScoreJob {
     const size_t last = plan_.panels;
     for (size_t panel = last > 2 ? last - 2 : 0; panel < last; panel++) COVN_TRY(finish_panel(panel, place));
     buffers_.reset();
-    size_t next = 0;  // the rows between tokens are those that are not scored
-    for (size_t row = 0; row < scoring_.rows; row++) {
-      if (next < tokens_.size() && tokens_[next].row == row) {
-        next++;
-      } else {
-        outputs_.write_not_scored(row);
-      }
-    }
+    outputs_.write_rows_between(tokens_);
     outputs_.sort();
     return sum_tokens(log_probs_.data(), scoring_.rows, scoring_.offsets, scoring_.sequence);
   }

@@ -25,7 +25,7 @@ constexpr uint32_t kBoxWidth = 64;
 
 // The driver's function that writes tensor maps is asked for at run time: nothing here links with libcuda.
 // `data` is 16-byte aligned, `pitch_bytes` a multiple of 16, width and rows at least 1 and below 2^31, box_rows at
-// most 256. `floats` says how the elements are read where that could matter: bfloat16 or half.
+// most 256. `bfloat16` says how the elements are read where that could matter: bfloat16 or half.
 cudaError_t make_tensor_map(TensorMap& map, const void* data, uint64_t width, uint64_t rows, uint64_t pitch_bytes,
                             uint32_t box_rows, bool bfloat16);
 

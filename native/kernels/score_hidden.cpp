@@ -67,14 +67,7 @@ class HiddenJob final : public ScoreJob {
   }
 
   Status merge() override {
-    size_t next = 0;  // the rows between tokens are those that are not scored
-    for (size_t row = 0; row < scoring_.rows; row++) {
-      if (next < tokens_.size() && tokens_[next].row == row) {
-        next++;
-      } else {
-        outputs_.write_not_scored(row);
-      }
-    }
+    outputs_.write_rows_between(tokens_);
     outputs_.sort();
     return sum_tokens(log_probs_.data(), scoring_.rows, scoring_.offsets, scoring_.sequence);
   }

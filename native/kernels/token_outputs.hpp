@@ -36,6 +36,17 @@ class TokenOutputs {
   }
   void write_not_scored(size_t row) const { write(row, kNoNumber, kNoNumber, kNoNumber, 0); }
 
+  // The rows that are not scored: those between tokens, which have a `row` each, in order.
+  template <class Tokens>
+  void write_rows_between(const Tokens& tokens) const {
+    size_t row = 0;
+    for (const auto& token : tokens) {
+      for (; row < token.row; row++) write_not_scored(row);
+      row++;
+    }
+    for (; row < scoring_.rows; row++) write_not_scored(row);
+  }
+
   // Writes rows first .. first + count from entries `at` .. of their batch, output by output; what it writes of rows
   // that are not finite is to be written again.
   void write_rows(size_t first, size_t at, size_t count, const RowBatch& batch, const RowResults& results) const {

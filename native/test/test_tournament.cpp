@@ -6,6 +6,7 @@
 
 #include "covn/tournament.hpp"
 #include "kernels/ladder.hpp"
+#include "test/adversarial.hpp"
 #include "test/check.hpp"
 #include "test/pool.hpp"
 #include "test/tables.hpp"
@@ -34,27 +35,6 @@ uint64_t naive_count(const LogProbMatrix& p, size_t i, size_t j, double threshol
 }  // namespace
 
 namespace {
-
-// Differences of these hit thresholds exactly, or miss them by one unit in the last place, or are subnormal, infinite
-// or NaN.
-std::vector<double> adversarial_log_probs(size_t count, const std::vector<double>& thresholds, uint64_t seed) {
-  Random random(seed);
-  std::vector<double> values(count);
-  for (double& v : values) {
-    const double threshold = thresholds[random.bits() % thresholds.size()];
-    switch (random.bits() % 10) {
-      case 0: v = -kInfinity; break;
-      case 1: v = 0.0; break;
-      case 2: v = -threshold; break;
-      case 3: v = std::nextafter(-threshold, -kInfinity); break;
-      case 4: v = std::nextafter(-threshold, kInfinity); break;
-      case 5: v = -5e-324 * static_cast<double>(random.bits() % 3); break;
-      case 6: v = -1e300 * static_cast<double>(random.bits() % 3); break;
-      default: v = -0.25 * static_cast<double>(random.bits() % 64); break;
-    }
-  }
-  return values;
-}
 
 // Ladders of every kind: spread out, crowded into one cell, tiny beside huge, a lone one, none.
 std::vector<std::vector<double>> threshold_lists() {

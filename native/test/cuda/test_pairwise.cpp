@@ -8,6 +8,7 @@
 #include "covn/cuda.hpp"
 #include "cuda/device/triangle.hpp"
 #include "cuda/emulator/control.hpp"
+#include "test/adversarial.hpp"
 #include "test/check.hpp"
 
 using namespace covn;
@@ -16,27 +17,6 @@ using namespace covn::test;
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// Differences of these hit thresholds exactly, or miss them by one unit in the last place, or are subnormal, infinite
-// or NaN.
-std::vector<double> adversarial(size_t count, const std::vector<double>& thresholds, uint64_t seed) {
-  Random random(seed);
-  std::vector<double> values(count);
-  for (double& v : values) {
-    const double threshold = thresholds[random.bits() % thresholds.size()];
-    switch (random.bits() % 10) {
-      case 0: v = -kInfinity; break;
-      case 1: v = 0.0; break;
-      case 2: v = -threshold; break;
-      case 3: v = std::nextafter(-threshold, -kInfinity); break;
-      case 4: v = std::nextafter(-threshold, kInfinity); break;
-      case 5: v = -5e-324 * static_cast<double>(random.bits() % 3); break;
-      case 6: v = -1e300 * static_cast<double>(random.bits() % 3); break;
-      default: v = -0.25 * static_cast<double>(random.bits() % 64); break;
-    }
-  }
-  return values;
-}
 
 using Make = Status (*)(LogProbMatrix, std::vector<double>, Target, std::unique_ptr<PairwiseJob>&);
 
@@ -78,7 +58,8 @@ COVN_TEST(counts_are_exact_for_every_shape_of_tiles) {
   for (const size_t models : {1, 2, 3, 4, 5, 63, 64, 65, 70, 129, 197}) {
     for (const size_t responses : {1, 31, 33, 4097}) {
       if (models * responses > 30000 || (models > 100 && responses > 40)) continue;
-      const std::vector<double> values = adversarial(models * responses, kThresholds, models * 10000 + responses);
+      const std::vector<double> values =
+          adversarial_log_probs(models * responses, kThresholds, models * 10000 + responses);
       const LogProbMatrix p{values.data(), models, responses};
       std::vector<uint64_t> counts;
       CHECK(count(cuda::make_pairwise_job, p, kThresholds, counts).ok());
@@ -90,7 +71,7 @@ COVN_TEST(counts_are_exact_for_every_shape_of_tiles) {
 
 COVN_TEST(counts_are_those_of_the_cpu_for_any_memory_and_order) {
   const size_t models = 67, responses = 700;
-  const std::vector<double> values = adversarial(models * responses, kThresholds, 1);
+  const std::vector<double> values = adversarial_log_probs(models * responses, kThresholds, 1);
   const LogProbMatrix p{values.data(), models, responses};
   std::vector<uint64_t> want, counts;
   const std::vector<double> thresholds{0.5, 0.0};  // their counts have to fit beside the slots
@@ -182,7 +163,7 @@ COVN_TEST(bad_requests_are_refused_as_on_the_cpu) {
 }
 
 COVN_TEST(every_call_of_the_runtime_may_fail) {
-  const std::vector<double> values = adversarial(5 * 300, kThresholds, 4);
+  const std::vector<double> values = adversarial_log_probs(5 * 300, kThresholds, 4);
   const LogProbMatrix p{values.data(), 5, 300};
   const DeviceMemory memory(4000);
   cuda::emulator::reset();
