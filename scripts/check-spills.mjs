@@ -1,6 +1,6 @@
 // Registers and local memory of every kernel of the CUDA addon, for each architecture: what ptxas said when
 // build-cuda.mjs compiled them. Fails where a kernel keeps anything in local memory: registers that were spilled, or an array
-// that is indexed by what is only known when it runs. Every kernel counts as hot unless it is named below, with the reason.
+// that is indexed by what is only known when it runs; and where ptxas gave up overlapping a kernel's products. Every kernel counts as hot unless it is named below, with the reason.
 //
 //   node scripts/check-spills.mjs [--all]     --all: a line for each architecture, in place of the most registers
 import { spawnSync } from 'node:child_process';
@@ -54,6 +54,12 @@ if (found.length === 0 || silent.length > 0) {
     `Expected what ptxas said of each source in ${folder} but found none of ${silent.join(', ')}: npm run build:cuda`,
   );
 }
+const serialised = said
+  .filter((name) => present.has(name))
+  .flatMap((name) => readFileSync(path.join(folder, name), 'utf8').split('\n'))
+  .filter((line) => /C75\d\d/.test(line));
+if (serialised.length > 0)
+  refuse(`Expected products of tensor cores to overlap but ptxas says\n${serialised.join('\n')}`);
 const names = [...new Set(found.map(({ name }) => name))];
 const filter = ['cu++filt', 'c++filt']
   .map((command) => spawnSync(command, { input: `${names.join('\n')}\n`, encoding: 'utf8' }))

@@ -8,7 +8,10 @@ const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: '
 if (error) throw error;
 const [said, rest] = [[], []];
 for (const line of stderr.split('\n')) {
-  (/^ptxas info|^ {4}\d+ bytes stack frame/.test(line) ? said : rest).push(line);
+  const kept = /^ptxas info|^ {4}\d+ bytes stack frame/.test(line);
+  if (kept) said.push(line);
+  // C75..: products of tensor cores that are done one after another.
+  if (!kept || /\(C75\d\d\)/.test(line)) rest.push(line);
 }
 const place = args.indexOf('-o');
 const object = place >= 0 && args[place + 1];
