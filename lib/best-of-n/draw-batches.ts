@@ -48,7 +48,16 @@ async function sampleOutside(
 ): Promise<SampledResponses> {
   // Lists of its own, which it may keep or change.
   const drawn = await model.sample(prompts.slice(), { samples: samples.slice(), seed, maxLength }, options);
-  return checkDrawn(drawn, { prompts, samples, vocab: model.vocab });
+  const checked = checkDrawn(drawn, { prompts, samples, vocab: model.vocab });
+  // Copies: it may use its arrays again before these responses have their turn.
+  return {
+    prompts: new Int32Array(checked.prompts),
+    samples: new Float64Array(checked.samples),
+    tokens: new Int32Array(checked.tokens),
+    offsets: new Float64Array(checked.offsets),
+    logProbs: new Float64Array(checked.logProbs),
+    ended: new Uint8Array(checked.ended),
+  };
 }
 
 /** Some of the responses that were drawn at once. */
