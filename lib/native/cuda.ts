@@ -26,7 +26,7 @@ export interface GpuInfo {
 }
 
 /** The operations that have a CUDA path: the names of their functions in both addons. */
-export const cudaOperations = ['scoreLogits', 'scoreHidden'] as const;
+export const cudaOperations = ['scoreLogits', 'scoreHidden', 'scorePair', 'pairwiseCounts'] as const;
 export type CudaOperation = (typeof cudaOperations)[number];
 
 /** The CUDA addon's exports (native/binding/cuda_addon.cpp). */
@@ -46,19 +46,23 @@ export function cudaAddonPath(): string {
   return process.env.COVN_CUDA_ADDON ?? path.join(packageRoot, 'build-cuda', 'Release', 'covn_cuda.node');
 }
 
-// Loads the addon and says on a channel of its own what it has: a library may print where it likes.
+// Loads the addon, wakes the device, which is where drivers fail, and says on a channel of its own what there is: a library
+// may print where it likes.
 const script = `
   const { writeSync } = require('node:fs');
-  let found;
+  const say = (found) => {
+    writeSync(3, JSON.stringify(found));
+    process.exit();
+  };
   try {
     const addon = require(process.argv[1]);
     const info = addon.deviceInfo();
-    found = 'message' in info ? { reason: info.message } : { gpu: info, operations: Object.keys(addon) };
+    if ('message' in info) say({ reason: info.message });
+    const gpu = { gpu: info, operations: Object.keys(addon) };
+    addon.openDevice({ threads: 0 }, (status) => say(status ? { reason: status.message } : gpu));
   } catch (error) {
-    found = { reason: 'the addon does not load: ' + (error && error.message ? error.message : error) };
-  }
-  writeSync(3, JSON.stringify(found));
-  process.exit();`;
+    say({ reason: 'the addon does not load: ' + (error && error.message ? error.message : error) });
+  }`;
 
 /** A device that has to be woken answers within seconds; on a machine with many, within some more. */
 const defaultLimit = 30;

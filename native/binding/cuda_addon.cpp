@@ -42,6 +42,21 @@ std::unique_ptr<ScoreJob> hidden_job(const Arguments& arguments) {
 }
 Napi::Value score_hidden(const Napi::CallbackInfo& info) { return start_scoring(info, hidden_job); }
 
+std::unique_ptr<ScoreJob> pair_job(const Arguments& arguments) {
+  return made<ScoreJob>(cuda::make_pair_job, pair_request(arguments));
+}
+Napi::Value score_pair(const Napi::CallbackInfo& info) { return start_scoring(info, pair_job); }
+
+Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    const LogProbMatrix log_probs = log_prob_matrix(arguments);
+    return start_pairwise(
+        info, arguments,
+        made<PairwiseJob>(cuda::make_pairwise_job, log_probs, arguments.doubles("thresholds"), Target::scalar));
+  });
+}
+
 }  // namespace
 
 void export_cuda(Napi::Env env, Napi::Object exports) {
@@ -49,6 +64,8 @@ void export_cuda(Napi::Env env, Napi::Object exports) {
   exports["openDevice"] = Napi::Function::New(env, open_device, "openDevice");
   exports["scoreHidden"] = Napi::Function::New(env, score_hidden, "scoreHidden");
   exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");
+  exports["scorePair"] = Napi::Function::New(env, score_pair, "scorePair");
+  exports["pairwiseCounts"] = Napi::Function::New(env, pairwise_counts, "pairwiseCounts");
 }
 
 }  // namespace covn::binding
