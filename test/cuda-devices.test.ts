@@ -62,6 +62,21 @@ describe('a CUDA addon', () => {
       /no CUDA device/,
     ],
     ['hangs', 'for (;;);', /did not answer within 1 s/],
+    [
+      'does not start its device',
+      "exports.deviceInfo = () => ({}); exports.openDevice = (_, settled) => settled({ code: 'x', message: 'in use' });",
+      /in use/,
+    ],
+    [
+      'hangs when its device starts',
+      'exports.deviceInfo = () => ({}); exports.openDevice = () => setInterval(() => {}, 1000);',
+      /did not answer within 1 s/,
+    ],
+    [
+      'crashes when its device starts',
+      'exports.deviceInfo = () => ({}); exports.openDevice = () => process.abort();',
+      /crashed a child process \(SIGABRT\)/,
+    ],
   ])('that %s is unavailable, and this process never loads it', async (name, body, reason) => {
     process.env.COVN_CUDA_PROBE_SECONDS = '1';
     const { loads } = pretend(name.replaceAll(' ', '-'), body);
@@ -99,7 +114,11 @@ describe('a CUDA addon', () => {
   });
 
   test('without an operation says so', async () => {
-    pretend('older', "exports.deviceInfo = () => ({ name: 'GPU', emulated: false });");
+    pretend(
+      'older',
+      `exports.deviceInfo = () => ({ name: 'GPU', emulated: false });
+      exports.openDevice = (_, settled) => settled(null);`,
+    );
     expect(cuda()).toMatchObject({ available: true, reason: '', gpu: { name: 'GPU' } });
     await expect(scoreLogits(input, { device: 'cuda' })).rejects.toMatchObject({
       code: 'ERR_COVN_DEVICE',
@@ -113,6 +132,7 @@ describe('a CUDA addon', () => {
       `
       if (process.pid === ${process.pid}) throw new Error('not twice');
       exports.deviceInfo = () => ({ name: 'GPU' });
+      exports.openDevice = (_, settled) => settled(null);
       exports.scoreLogits = () => {};`,
     );
     await expect(scoreLogits(input, { device: 'cuda' })).rejects.toMatchObject({
