@@ -229,6 +229,29 @@ describe('models that are not covn’s', () => {
 });
 
 describe('a reward function that never waits', () => {
+  test('takes what a model of others gives before the model uses its arrays again', async () => {
+    let kept: SampledResponses | undefined;
+    const faces = modelFaces(endless);
+    const frugal: SequenceModel = {
+      ...faces,
+      async sample(...request) {
+        const drawn = await faces.sample(...request);
+        kept ??= drawn;
+        for (const name of ['prompts', 'samples', 'tokens', 'offsets', 'logProbs', 'ended'] as const) {
+          kept[name].set(drawn[name]);
+        }
+        return kept;
+      },
+    };
+    const reward: Reward = async ({ tokens }) => {
+      await new Promise((resolve) => setTimeout(resolve, 2)); // others are drawn meanwhile
+      return Array.from({ length: 8 }, (_, i) => tokens.subarray(10 * i, 10 * i + 10).reduce((a, b) => 2 * a + b));
+    };
+    const request = { N: 64, reward, maxLength: 10, seed: 3 };
+    const [found, wanted] = await Promise.all([frugal, faces].map((each) => bestOfN(each, [0], request, { batch: 8 })));
+    expect(found).toEqual(wanted);
+  });
+
   test('leaves timers their turn, whatever the batch', async () => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error('in time')), 50);
