@@ -47,6 +47,13 @@ std::unique_ptr<ScoreJob> pair_job(const Arguments& arguments) {
 }
 Napi::Value score_pair(const Napi::CallbackInfo& info) { return start_scoring(info, pair_job); }
 
+Napi::Value sample_logits(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    return start_filling(info, arguments, made<Job>(cuda::make_sample_job, sample_request(arguments)));
+  });
+}
+
 Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const Arguments arguments(info[0]);
@@ -62,6 +69,7 @@ Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
 void export_cuda(Napi::Env env, Napi::Object exports) {
   exports["deviceInfo"] = Napi::Function::New(env, device_info, "deviceInfo");
   exports["openDevice"] = Napi::Function::New(env, open_device, "openDevice");
+  exports["sampleLogits"] = Napi::Function::New(env, sample_logits, "sampleLogits");
   exports["scoreHidden"] = Napi::Function::New(env, score_hidden, "scoreHidden");
   exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");
   exports["scorePair"] = Napi::Function::New(env, score_pair, "scorePair");

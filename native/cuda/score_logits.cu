@@ -58,20 +58,25 @@ cudaError_t launch_merge(const ScoreInput& in, RowCut cut, const TermConstants& 
                 cut.parts, constants, scores);
 }
 
+// results [rows]: scores, or parts.
+template <class T, class Result>
+cudaError_t launch_short_rows(const ScoreInput& in, const TermConstants& constants, Result* results,
+                              cudaStream_t stream) {
+  const int lanes = lanes_of_row<T>(in.vocab);
+  const size_t together = kWarpLanes / lanes;
+  int turns = lanes;
+  while (turns > 1 && in.rows / (together * turns) < 2048) turns /= 2;
+  const size_t warps = (in.rows + together * turns - 1) / (together * turns);
+  const unsigned in_block = block_warps(warps);
+  return launch(score_short_rows<T, Result>, block_count(warps, in_block), in_block * kWarpLanes, 0, stream, in, lanes,
+                turns, constants, results);
+}
+
 template <class T>
 cudaError_t launch_rows(const ScoreInput& in, const TermConstants& constants, RowPart* parts, RowScore* scores,
                         cudaStream_t stream) {
   if (in.rows == 0) return cudaSuccess;
-  if (is_short_row<T>(in.vocab)) {
-    const int lanes = lanes_of_row<T>(in.vocab);
-    const size_t together = kWarpLanes / lanes;
-    int turns = lanes;
-    while (turns > 1 && in.rows / (together * turns) < 2048) turns /= 2;
-    const size_t warps = (in.rows + together * turns - 1) / (together * turns);
-    const unsigned in_block = block_warps(warps);
-    return launch(score_short_rows<T>, block_count(warps, in_block), in_block * kWarpLanes, 0, stream, in, lanes, turns,
-                  constants, scores);
-  }
+  if (is_short_row<T>(in.vocab)) return launch_short_rows<T>(in, constants, scores, stream);
   const RowCut cut = cut_row<T>(in.vocab);
   const cudaError_t error = launch_parts<T>(in, cut, 0, cut.parts, constants, parts, stream);
   return error != cudaSuccess ? error : launch_merge<T>(in, cut, constants, parts, scores, stream);
@@ -294,6 +299,36 @@ cudaError_t enqueue_score(DType dtype, const void* logits, size_t rows, size_t v
     default: return launch_rows<BFloat16>(in, term_constants<BFloat16>(temperature), workspace, scores, stream);
   }
 }
+
+template <class T>
+RowCut row_cut(size_t vocab) {
+  return is_short_row<T>(vocab) ? RowCut{1, vocab} : cut_row<T>(vocab);
+}
+template RowCut row_cut<float>(size_t);
+template RowCut row_cut<Float16>(size_t);
+template RowCut row_cut<BFloat16>(size_t);
+
+template <class T>
+RowFinish row_finish(double temperature) {
+  return term_constants<T>(temperature).finish;
+}
+template RowFinish row_finish<float>(double);
+template RowFinish row_finish<Float16>(double);
+template RowFinish row_finish<BFloat16>(double);
+
+template <class T>
+cudaError_t enqueue_row_parts(const T* logits, size_t rows, size_t vocab, double temperature, RowPart* parts,
+                              cudaStream_t stream) {
+  const ScoreInput in{logits, nullptr, nullptr, rows, vocab};
+  const TermConstants constants = term_constants<T>(temperature);
+  if (rows == 0) return cudaSuccess;
+  if (is_short_row<T>(vocab)) return launch_short_rows<T>(in, constants, parts, stream);
+  const RowCut cut = cut_row<T>(vocab);
+  return launch_parts<T>(in, cut, 0, cut.parts, constants, parts, stream);
+}
+template cudaError_t enqueue_row_parts(const float*, size_t, size_t, double, RowPart*, cudaStream_t);
+template cudaError_t enqueue_row_parts(const Float16*, size_t, size_t, double, RowPart*, cudaStream_t);
+template cudaError_t enqueue_row_parts(const BFloat16*, size_t, size_t, double, RowPart*, cudaStream_t);
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job) {
   request.scoring.target = Target::scalar;  // means nothing here

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/score_logits.hpp"
 #include "cuda/score_terms.cuh"
 
 namespace covn::cuda {
@@ -28,9 +29,6 @@ constexpr int lanes_of_row(size_t vocab) {
 // A longer row is cut into parts of whole tiles, about equal and at most kPartLogits, whose number depends on V alone:
 // every warp reads one, whatever the number of rows and warps.
 constexpr size_t kPartLogits = 4096;
-struct RowCut {
-  size_t parts, length;
-};
 template <class T>
 constexpr RowCut cut_row(size_t vocab) {
   const size_t tile = kTileLogits<T>, parts = (vocab + kPartLogits - 1) / kPartLogits;
@@ -42,7 +40,7 @@ constexpr RowCut cut_row(size_t vocab) {
 // that hold a logit.
 struct ScoreInput {
   const void* logits;           // [rows, vocab]; of which only the parts asked for are read
-  const int32_t* targets;       // [rows], -1: not read, and no output
+  const int32_t* targets;       // [rows], -1: not read, and no output; null: all are read, and none has a target
   const uint32_t* target_bits;  // [rows]: the targets' logits in their own format; null: they are read from `logits`
   size_t rows, vocab;
 };
@@ -135,6 +133,11 @@ class LaneTiles {
   const uint4* packs_;
   const uint4* end_;
 };
+
+// Without targets a row's first logit stands for one, and what depends on it means nothing.
+__device__ __forceinline__ int32_t target_of(const ScoreInput& in, size_t row) {
+  return in.targets == nullptr ? 0 : in.targets[row];
+}
 
 template <class T>
 __device__ __forceinline__ bool is_aligned(const T* row) {
@@ -231,7 +234,7 @@ __global__ void __launch_bounds__(256, kPartBlocks)
   const size_t unit = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
   if (unit >= in.rows * count) return;
   const size_t row = unit / count, part = first + unit % count;
-  const int32_t target = in.targets[row];
+  const int32_t target = target_of(in, row);
   if (target < 0) return;
   const uint32_t bits = target_bits<T>(in, row, target);
   Above<T> above(logit_of<T>(bits), bits);
@@ -247,24 +250,27 @@ __device__ __forceinline__ RowPart shuffle_part(const RowPart& part, int step) {
           __shfl_xor_sync(kAllLanes, part.max, step), __shfl_xor_sync(kAllLanes, part.greater, step)};
 }
 
-// scores [rows] from parts [rows, count], by a warp each: a lane merges every 32nd part in order, then lanes in pairs.
+// The parts [count] of a row as one, by a warp: a lane merges every 32nd part in order, then lanes in pairs.
+__device__ __forceinline__ RowPart merged_parts(const RowPart* parts, size_t count, double rate) {
+  RowPart merged = empty_part();
+  for (size_t part = threadIdx.x % kWarpLanes; part < count; part += kWarpLanes) {
+    merged = merge_parts(merged, parts[part], rate);
+  }
+#pragma unroll 1
+  for (int step = 1; step < kWarpLanes; step *= 2) merged = merge_parts(merged, shuffle_part(merged, step), rate);
+  return merged;
+}
+
+// scores [rows] from parts [rows, count], by a warp each.
 template <class T>
 __global__ void __launch_bounds__(256)
     merge_row_parts(ScoreInput in, const RowPart* parts, size_t count, TermConstants constants, RowScore* scores) {
   const size_t row = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
   if (row >= in.rows) return;
-  const int32_t target = in.targets[row];
+  const int32_t target = target_of(in, row);
   if (target < 0) return;
-  const size_t lane = threadIdx.x % kWarpLanes;
-  RowPart merged = empty_part();
-  for (size_t part = lane; part < count; part += kWarpLanes) {
-    merged = merge_parts(merged, parts[row * count + part], constants.finish.rate);
-  }
-#pragma unroll 1
-  for (int step = 1; step < kWarpLanes; step *= 2) {
-    merged = merge_parts(merged, shuffle_part(merged, step), constants.finish.rate);
-  }
-  if (lane == 0) {
+  const RowPart merged = merged_parts(parts + row * count, count, constants.finish.rate);
+  if (threadIdx.x % kWarpLanes == 0) {
     scores[row] = finish_row(merged, logit_of<T>(target_bits<T>(in, row, target)), constants.finish);
   }
 }
@@ -283,23 +289,29 @@ __device__ __forceinline__ void load_row(Tile<T>& tile, const T* row, size_t len
   }
 }
 
+// What a short row comes to: its score, or what scores are made of.
+__device__ __forceinline__ void write_row(const RowPart& part, float target, const RowFinish& finish, RowScore* out) {
+  *out = finish_row(part, target, finish);
+}
+__device__ __forceinline__ void write_row(const RowPart& part, float, const RowFinish&, RowPart* out) { *out = part; }
+
 // Short rows: `lanes` to a row, 32 / lanes rows at once, `turns` times; every lane then finishes one of the rows.
-// scores [rows]. A warp has rows of its own, 32 / lanes * turns of them; turns <= lanes.
-template <class T>
+// results [rows]. A warp has rows of its own, 32 / lanes * turns of them; turns <= lanes.
+template <class T, class Result>
 __global__ void __launch_bounds__(256, 4)
-    score_short_rows(ScoreInput in, int lanes, int turns, TermConstants constants, RowScore* scores) {
+    score_short_rows(ScoreInput in, int lanes, int turns, TermConstants constants, Result* results) {
   const int lane = static_cast<int>(threadIdx.x % kWarpLanes), mine = lane % lanes, group = lane / lanes;
   const int together = kWarpLanes / lanes;
   const size_t warp = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
   const size_t first = warp * static_cast<size_t>(together * turns);
   if (first >= in.rows) return;
-  const auto target_of = [&](size_t row) { return row < in.rows ? in.targets[row] : -1; };
+  const auto target_at = [&](size_t row) { return row < in.rows ? target_of(in, row) : -1; };
   const bool whole = in.vocab == static_cast<size_t>(lanes * kPacks * kPackLogits<T>);
   RowPart kept = empty_part();  // as the sums are, not yet relative to the largest
   uint32_t kept_bits = 0;
   for (int turn = 0; turn < turns; turn++) {
     const size_t row = first + static_cast<size_t>(turn * together + group);
-    const int32_t target = target_of(row);
+    const int32_t target = target_at(row);
     const bool scored = target >= 0;
     const uint32_t bits = scored ? target_bits<T>(in, row, target) : 0;
     // A row that is not there or not scored is one without logits.
@@ -326,11 +338,11 @@ __global__ void __launch_bounds__(256, 4)
     if (mine == turn) kept = {sum_all, weighted_all, largest, greater}, kept_bits = bits;
   }
   const size_t row = first + static_cast<size_t>(mine * together + group);
-  if (mine >= turns || target_of(row) < 0) return;
+  if (mine >= turns || target_at(row) < 0) return;
   Place<T> place;
   place.set(kept.max, constants);
   const RowPart part = part_of<T>(kept.sum, kept.weighted, kept.max, kept.greater, place, constants);
-  scores[row] = finish_row(part, logit_of<T>(kept_bits), constants.finish);
+  write_row(part, logit_of<T>(kept_bits), constants.finish, results + row);
 }
 
 }  // namespace covn::cuda

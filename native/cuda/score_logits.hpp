@@ -19,4 +19,19 @@ size_t score_workspace(DType dtype, size_t rows, size_t vocab);
 cudaError_t enqueue_score(DType dtype, const void* logits, size_t rows, size_t vocab, const int32_t* targets,
                           double temperature, RowPart* workspace, RowScore* scores, cudaStream_t stream);
 
+// What a score is made of, for others who need more of a row than its score. Rows are cut into parts of `length`
+// logits, the last of which may be shorter; short rows are one part.
+struct RowCut {
+  size_t parts, length;
+};
+template <class T>
+RowCut row_cut(size_t vocab);
+// How parts are merged, and finished.
+template <class T>
+RowFinish row_finish(double temperature);
+// Enqueues parts [rows, row_cut(vocab).parts] of all rows; `greater` of them means nothing.
+template <class T>
+cudaError_t enqueue_row_parts(const T* logits, size_t rows, size_t vocab, double temperature, RowPart* parts,
+                              cudaStream_t stream);
+
 }  // namespace covn::cuda

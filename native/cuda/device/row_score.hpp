@@ -51,22 +51,35 @@ struct RowScore {
   int32_t rank;  // 0: not a row of logits
 };
 
+// Whether a row is one of logits: false for NaN too.
+COVN_HD inline bool is_row(const RowPart& part) {
+  return part.sum > 0.0 && part.sum < std::numeric_limits<double>::infinity();
+}
+// The mean distance from the largest, nats.
+COVN_HD inline double mean_below(const RowPart& part) {
+  constexpr double kLn2 = 0.6931471805599453;
+  return -kLn2 * (part.weighted / part.sum);
+}
+// log sum_j exp((x_j - max)/T)
+COVN_HD inline double row_log_sum(const RowPart& part, double below, const RowFinish& finish) {
+  const double log_sum = fma_double(finish.tilt, below, log_double(part.sum));
+  return log_sum > 0.0 ? log_sum : 0.0;
+}
+COVN_HD inline double logit_log_prob(float logit, float max, double log_sum, double inverse_temperature) {
+  return (static_cast<double>(logit) - static_cast<double>(max)) * inverse_temperature - log_sum;
+}
+
 COVN_HD inline RowScore finish_row(const RowPart& part, float target_logit, const RowFinish& finish) {
-  // False for NaN too.
-  if (!(part.sum > 0.0 && part.sum < std::numeric_limits<double>::infinity())) {
+  if (!is_row(part)) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     return {nan, nan, static_cast<float>(nan), 0};
   }
-  constexpr double kLn2 = 0.6931471805599453;
-  const double below = -kLn2 * (part.weighted / part.sum);  // the mean distance from the largest, nats
-  double log_sum = fma_double(finish.tilt, below, log_double(part.sum));
-  log_sum = log_sum > 0.0 ? log_sum : 0.0;
+  const double below = mean_below(part), log_sum = row_log_sum(part, below, finish);
   // Rounded as a number near 1 is: what is left of a certain row's other terms must not show.
   const double entropy = ((log_sum + below) + 1.0) - 1.0;
-  const double max = part.max;
-  return {(static_cast<double>(target_logit) - max) * finish.inverse_temperature - log_sum,
-          max * finish.inverse_temperature + log_sum, static_cast<float>(entropy > 0.0 ? entropy : 0.0),
-          part.greater + 1};
+  return {logit_log_prob(target_logit, part.max, log_sum, finish.inverse_temperature),
+          static_cast<double>(part.max) * finish.inverse_temperature + log_sum,
+          static_cast<float>(entropy > 0.0 ? entropy : 0.0), part.greater + 1};
 }
 
 }  // namespace covn::cuda

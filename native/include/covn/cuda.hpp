@@ -9,6 +9,7 @@
 #include "covn/hidden.hpp"
 #include "covn/logprob.hpp"
 #include "covn/pair.hpp"
+#include "covn/sample.hpp"
 #include "covn/tail_counts.hpp"
 #include "covn/tournament.hpp"
 
@@ -41,6 +42,10 @@ Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);
 Status make_hidden_job(HiddenRequest request, std::unique_ptr<ScoreJob>& job);
 
 Status make_pair_job(PairRequest request, std::unique_ptr<ScoreJob>& job);
+
+// The same tokens as the CPU's best target gives: draws that its rounding could decide are left to it. Log-probs are those
+// of this header's make_score_job. A whole row is to fit the device.
+Status make_sample_job(const SampleRequest& request, std::unique_ptr<Job>& job);
 
 // The target is ignored.
 Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds, Target target,
