@@ -189,17 +189,6 @@ export function takeTurns(): () => Promise<void> | undefined {
   };
 }
 
-let opening: Promise<unknown> | undefined;
-
-/** Wakes the GPU, once; a failure is that of the calls that wait for it, and the next one tries again. */
-function openGpu(): Promise<unknown> {
-  opening ??= runStarter(openingStarter(), {}, {}).catch((reason) => {
-    opening = undefined;
-    throw reason;
-  });
-  return opening;
-}
-
 /**
  * Runs a job of the addon that the request's `target` belongs to. `request` goes to it as it is, with `threads` added.
  */
@@ -207,7 +196,11 @@ export async function runJob<T>(operation: Operation, request: object, options: 
   options.signal?.throwIfAborted();
   const { target } = request as { readonly target?: string };
   const native = starterOf(operation, target);
-  if (target === 'cuda') await (options.signal ? untilAborted(openGpu(), options.signal) : openGpu());
+  // What would make the JavaScript thread wait: to wake the GPU, the first time, and to ask it for free memory.
+  if (target === 'cuda') {
+    const opened = runStarter(openingStarter(), {}, {});
+    await (options.signal ? untilAborted(opened, options.signal) : opened);
+  }
   return runStarter(native, request, options);
 }
 

@@ -39,6 +39,12 @@ void Job::run_chunks() {
 }
 
 Status Job::settle() {
+  Status status = outcome();
+  if (!status.ok()) abandon();
+  return status;
+}
+
+Status Job::outcome() {
   if (cancelled()) return {Code::cancelled, "The job was cancelled"};
   {
     std::lock_guard lock(failure_mutex_);

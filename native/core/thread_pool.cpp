@@ -49,6 +49,13 @@ void ThreadPool::cancel(Job& job) {
   unsigned waiting = 0;
   {
     std::lock_guard lock(mutex_);
+    // The next worker that is free ends what this thread must not wait for.
+    const auto own = [&](const std::shared_ptr<Run>& ticket) { return ticket->job.get() == &job; };
+    if (const auto first = std::find_if(tickets_.begin(), tickets_.end(), own);
+        first != tickets_.end() && job.settles_slowly()) {
+      std::stable_partition(tickets_.begin(), tickets_.end(), own);
+      return;
+    }
     std::erase_if(tickets_, [&](const std::shared_ptr<Run>& ticket) {
       if (ticket->job.get() != &job) return false;
       run = ticket;

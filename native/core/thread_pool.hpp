@@ -29,7 +29,7 @@ class ThreadPool {
 
   // Cancels a job that was submitted. What of it still waits for a worker is taken out of the queue, so that it settles
   // as soon as no chunk of it is running (at once, on this thread, where none is), whatever other jobs keep the workers
-  // busy.
+  // busy. A job that settles slowly does so on the next worker that is free.
   void cancel(Job& job);
 
   // The process-wide pool. It lives from the first acquire to the last release and not longer: a worker_thread that

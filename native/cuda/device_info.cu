@@ -1,4 +1,5 @@
 #include "covn/cuda.hpp"
+#include "cuda/free_memory.hpp"
 #include "cuda/runtime.hpp"
 #include "cuda/status.hpp"
 
@@ -27,10 +28,9 @@ class OpenJob final : public Job {
 
  protected:
   void run_chunk(size_t chunk) override {
-    size_t free = 0, total = 0;
-    if (Status status = to_status(cudaMemGetInfo(&free, &total), "starting"); !status.ok()) {
-      fail(chunk, 0, std::move(status));
-    }
+    size_t free = 0;
+    if (Status status = ask_free_memory(free); !status.ok()) fail(chunk, 0, std::move(status));
+    noted_free_memory.store(free, std::memory_order_relaxed);
   }
 };
 

@@ -62,6 +62,9 @@ struct HiddenStripe {
 
 template <class T>
 struct HiddenBuffers {
+  // Launches of some milliseconds each that wait on the device, while the host fills what comes next.
+  static constexpr size_t kBatchesAhead = 4;
+
   // First, so that they are destroyed last: buffers are freed in the order of `compute`.
   Stream compute, upload;
   RowUpload rows;
@@ -69,7 +72,7 @@ struct HiddenBuffers {
   std::unique_ptr<HiddenStripe<T>[]> stripes;
   DeviceBuffer<T> target_weight;   // [target_rows, pitch]
   DeviceBuffer<HiddenPart> parts;  // [tiles of a stripe, batch_rows]
-  Event allocated, chunk_done[2];
+  Event allocated, chunk_done[2], batch_done[kBatchesAhead];
 
   ~HiddenBuffers() {
     // The other stream's work on the buffers that are freed in this one's order, and copies from and to pinned memory.
@@ -95,6 +98,7 @@ struct HiddenBuffers {
     const size_t tiles = (entries + size.tile_entries - 1) / size.tile_entries;
     COVN_TRY(parts.allocate(tiles * std::min(plan.batch_rows, size.tokens), compute));
     for (Event& event : chunk_done) COVN_TRY(event.create());
+    for (Event& event : batch_done) COVN_TRY(event.create());
     COVN_TRY(allocated.create());
     COVN_TRY(allocated.record(compute));
     return allocated.hold(upload);

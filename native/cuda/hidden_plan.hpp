@@ -26,7 +26,7 @@ struct HiddenSize {
   size_t tokens, width, vocab, element_bytes, tile_entries;
 };
 
-inline HiddenPlan make_hidden_plan(const HiddenSize& size, const HiddenOptions& options, size_t budget) {
+inline HiddenPlan make_hidden_plan(const HiddenSize& size, HiddenOptions options, size_t budget) {
   const auto round_up = [](size_t n, size_t unit) { return (n + unit - 1) / unit * unit; };
   const auto divide_up = [](size_t n, size_t unit) { return (n + unit - 1) / unit; };
   HiddenPlan plan{};
@@ -53,6 +53,10 @@ inline HiddenPlan make_hidden_plan(const HiddenSize& size, const HiddenOptions& 
   plan.panel_rows = plan.batch_rows;
   if (!plan.resident) {
     const size_t taken = fixed + 2 * stripe_bytes;
+    if (taken + plan.batch_rows * set_bytes > budget && plan.batch_rows > kTileRows) {
+      options.batch_rows = round_up(plan.batch_rows / 2, kTileRows);
+      return make_hidden_plan(size, options, budget);
+    }
     const size_t fitting = budget > taken ? (budget - taken) / set_bytes / plan.batch_rows : 0;
     plan.panel_rows *= std::clamp<size_t>(fitting, 1, options.panel_batches);
   }

@@ -5,6 +5,7 @@
 #include "cuda/pairwise.cuh"
 #include "cuda/pairwise.hpp"
 #include "cuda/slices.hpp"
+#include "cuda/upload.hpp"
 #include "covn/cuda.hpp"
 #include "kernels/tournament_check.hpp"
 
@@ -124,11 +125,8 @@ class PairwiseCounts final : public SlicedJob<PairwiseJob, PairwiseSlot> {
     const size_t matrix = log_probs_.models * log_probs_.models, thresholds = std::max<size_t>(ascending_.size(), 1);
     COVN_TRY(stream_.create());
     COVN_TRY(device_thresholds_.allocate(thresholds, stream_));
-    PinnedBuffer<double> staged;
-    COVN_TRY(staged.allocate(thresholds));
-    staged[0] = 1.0;  // where there are none
-    std::copy(ascending_.begin(), ascending_.end(), staged.data());
-    COVN_TRY(device_thresholds_.copy_in(staged.data(), thresholds, stream_));
+    const double one = 1.0;  // where there are none
+    COVN_TRY(upload(ascending_.empty() ? &one : ascending_.data(), thresholds, device_thresholds_, stream_));
     COVN_TRY(device_counts_.allocate(thresholds * matrix, stream_));
     COVN_TRY(device_counts_.fill(0, stream_));
     return stream_.synchronize();  // other streams use them

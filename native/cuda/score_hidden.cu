@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "covn/cuda.hpp"
+#include "cuda/free_memory.hpp"
 #include "cuda/hidden_buffers.hpp"
 #include "cuda/hidden_launch.cuh"
 #include "kernels/hidden_check.hpp"
@@ -35,6 +36,7 @@ class HiddenJob final : public ScoreJob {
 
   size_t chunk_count() const override { return plan_.panels * plan_.stripes; }
   size_t thread_limit() const override { return 1; }
+  bool settles_slowly() const override { return buffers_ != nullptr; }
   const std::vector<int64_t>& non_finite_rows() const override { return outputs_.non_finite_rows(); }
 
  protected:
@@ -45,6 +47,7 @@ class HiddenJob final : public ScoreJob {
       fail(chunk, place, std::move(status));
     }
   }
+  void abandon() override { buffers_.reset(); }
 
   Status merge() override {
     size_t place = 0;
@@ -64,7 +67,7 @@ class HiddenJob final : public ScoreJob {
       buffers_ = std::make_unique<HiddenBuffers<T>>();
       COVN_TRY(buffers_->allocate(plan_, size_, staged_bytes_, request_.bias != nullptr));
     }
-    // No more than two chunks wait on the device, so that a cancelled job ends soon.
+    // No more than two chunks wait on the device.
     Event& done = buffers_->chunk_done[chunk % 2];
     COVN_TRY(done.synchronize());
     if (stripe == 0) {
@@ -146,6 +149,9 @@ class HiddenJob final : public ScoreJob {
     COVN_TRY(panel.uploaded.hold(stream));
     COVN_TRY(slot.uploaded.hold(stream));
     for (size_t first = 0; first < count && !cancelled(); first += plan_.batch_rows) {
+      // A cancelled job ends when what waits on the device has.
+      Event& batch_done = buffers_->batch_done[batch_++ % HiddenBuffers<T>::kBatchesAhead];
+      COVN_TRY(batch_done.synchronize());
       HiddenTiles t{};
       t.rows = static_cast<uint32_t>(std::min(plan_.batch_rows, count - first));
       t.entries = static_cast<uint32_t>(entry_count(stripe));
@@ -159,6 +165,7 @@ class HiddenJob final : public ScoreJob {
       COVN_TRY(launch_stripe(device_, matrix(panel.hidden.data() + first * plan_.pitch, t.rows),
                              matrix(slot.weight.data(), t.entries), t, stripe == 0, panel.totals.data() + first,
                              stream));
+      COVN_TRY(batch_done.record(stream));
     }
     COVN_TRY(slot.read.record(stream));
     if (stripe + 1 < plan_.stripes) return {};
@@ -219,6 +226,7 @@ class HiddenJob final : public ScoreJob {
   const TermParameters terms_;
   const SoftCap cap_;
   std::unique_ptr<HiddenBuffers<T>> buffers_;
+  size_t batch_ = 0;
   TokenOutputs outputs_;
   std::vector<double> log_probs_;  // [rows], 0 where not scored
 };
@@ -233,8 +241,8 @@ Status make_hidden_job(HiddenRequest request, const HiddenOptions& options, std:
   COVN_TRY(find_hidden_device(options.kernel, device));
   size_t budget = options.device_bytes;
   if (budget == 0) {
-    size_t free = 0, total = 0;
-    COVN_CUDA_TRY(cudaMemGetInfo(&free, &total), "asking for its free memory");
+    size_t free = 0;
+    COVN_TRY(free_memory(free));
     budget = free / 2;
   }
   const auto make = [&]<class T>(T) {

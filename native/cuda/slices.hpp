@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "covn/job.hpp"
+#include "cuda/free_memory.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/stream.hpp"
 
@@ -22,8 +23,8 @@ constexpr size_t kMaxSliceBytes = size_t{16} << 20;
 // How many bytes the slots of a job may take on the device: a quarter of what is free, so that several jobs and
 // processes have room.
 inline Status device_budget(size_t& bytes) {
-  size_t free = 0, total = 0;
-  COVN_CUDA_TRY(cudaMemGetInfo(&free, &total), "asking for free memory");
+  size_t free = 0;
+  COVN_TRY(free_memory(free));
   bytes = std::min(free / 4, 2 * kMaxSliceBytes);
   return {};
 }
@@ -71,6 +72,8 @@ class SlicedJob : public Base {
  public:
   ~SlicedJob() override { close(); }
   size_t thread_limit() const override { return 1; }
+  // Streams are waited for, and pinned memory is freed.
+  bool settles_slowly() const override { return slots_[0].has_value() || slots_[1].has_value(); }
 
  protected:
   virtual Status open(Slot& slot) = 0;
@@ -108,6 +111,8 @@ class SlicedJob : public Base {
       this->fail(chunk, 0, drained);
     }
   }
+
+  void abandon() final { close(); }
 
   Status merge() final {
     const Status status = drain(this->chunk_count());

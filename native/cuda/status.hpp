@@ -20,8 +20,10 @@ inline bool is_sticky(cudaError_t error) {
     case cudaErrorMisalignedAddress:
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
+    case cudaErrorExternalDevice:
     case cudaErrorLaunchFailure: return true;
-    default: return false;
+    // cudaErrorContained, which not every CUDA 12 has a name for.
+    default: return static_cast<int>(error) == 226;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cuda/slices.hpp"
+#include "cuda/upload.hpp"
 #include "covn/cuda.hpp"
 #include "kernels/tournament_check.hpp"
 
@@ -118,12 +119,10 @@ class TailCounts final : public SlicedJob<TailCountsJob, TailSlot> {
     if (device_sums_.size() > 0) return {};
     const size_t thresholds = std::max<size_t>(request_.thresholds.size(), 1);
     COVN_TRY(stream_.create());
-    PinnedBuffer<double> staged;
-    COVN_TRY(staged.allocate(thresholds));
-    staged[0] = 0.0;
-    std::copy(request_.thresholds.begin(), request_.thresholds.end(), staged.data());
+    const double none = 0.0;
     COVN_TRY(device_thresholds_.allocate(thresholds, stream_));
-    COVN_TRY(device_thresholds_.copy_in(staged.data(), thresholds, stream_));
+    COVN_TRY(upload(request_.thresholds.empty() ? &none : request_.thresholds.data(), thresholds, device_thresholds_,
+                    stream_));
     COVN_TRY(device_sums_.allocate(thresholds, stream_));
     COVN_TRY(device_sums_.fill(0, stream_));
     return stream_.synchronize();  // other streams use them

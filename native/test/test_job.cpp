@@ -187,6 +187,40 @@ COVN_TEST(a_cancelled_job_settles_though_others_keep_the_workers_busy) {
   pool.cancel(*busy);  // after the end: nothing to do
 }
 
+COVN_TEST(what_settles_slowly_does_so_on_a_worker) {
+  struct Holder : Counter {
+    using Counter::Counter;
+    bool settles_slowly() const override { return seen[0] > 0; }
+    void abandon() override { abandoned = std::this_thread::get_id(); }
+    std::thread::id abandoned;
+  };
+  ThreadPool pool(1);
+  std::promise<void> started, release;
+  auto busy = std::make_shared<Counter>(1);
+  busy->body = [&](size_t) {
+    started.set_value();
+    release.get_future().wait();
+  };
+  const auto cancelled = std::make_shared<Holder>(10), untouched = std::make_shared<Holder>(10);
+  std::shared_ptr<Waiting> waiting_busy;
+  // While the first chunk runs, others are put before the second.
+  cancelled->body = [&](size_t) {
+    if (waiting_busy == nullptr) waiting_busy = submit(pool, busy, 0);
+  };
+  const auto waiting = submit(pool, cancelled, 0);
+  started.get_future().wait();
+  const auto waiting_untouched = submit(pool, untouched, 0);
+  pool.cancel(*cancelled);
+  pool.cancel(*untouched);
+  CHECK(waiting->future.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+  CHECK(waiting_untouched->future.wait_for(std::chrono::seconds(0)) == std::future_status::ready);
+  CHECK(untouched->abandoned == std::this_thread::get_id());
+  release.set_value();
+  CHECK(waiting->future.get().code == Code::cancelled && waiting_busy->future.get().ok());
+  CHECK(cancelled->abandoned != std::this_thread::get_id() && cancelled->abandoned != std::thread::id());
+  CHECK(cancelled->seen[1] == 0);
+}
+
 COVN_TEST(shared_items_are_done_once_and_before_anybody_goes_on) {
   for (size_t count : {0, 1, 2, 100}) {
     SharedItems items;

@@ -64,8 +64,8 @@ void run_ahead() {
   }
 }
 
-void enqueue(Queue* queue, std::function<void()> work, bool frees) {
-  queue->work.push_back({std::move(work), frees});
+void enqueue(Queue* queue, std::function<void()> work, bool frees, const void* host) {
+  queue->work.push_back({std::move(work), frees, host});
   run_ahead();
 }
 

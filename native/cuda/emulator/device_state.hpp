@@ -24,7 +24,8 @@ struct Mark {
 struct Queue {
   struct Work {
     std::function<void()> run;
-    bool frees = false;  // happens on a lost device too
+    bool frees = false;          // happens on a lost device too
+    const void* host = nullptr;  // of a copy: where in pinned memory
   };
   std::deque<Work> work;
 };
@@ -57,7 +58,7 @@ bool loses_device(cudaError_t error);
 void find(const std::string& what, cudaError_t error);
 void check_guards();
 
-void enqueue(Queue* queue, std::function<void()> work, bool frees = false);
+void enqueue(Queue* queue, std::function<void()> work, bool frees = false, const void* host = nullptr);
 void run_one(Queue& queue);
 void drain(Queue& queue);
 // Until the event has been reached so often.

@@ -46,6 +46,11 @@ bool MemoryMap::holds(const void* memory, size_t bytes) const {
   return address - found->first <= found->second && bytes <= found->second - (address - found->first);
 }
 
+bool MemoryMap::same(const void* memory, const void* address) const {
+  const auto found = sizes_.find(reinterpret_cast<uintptr_t>(memory));
+  return found != sizes_.end() && reinterpret_cast<uintptr_t>(address) - found->first < found->second;
+}
+
 bool MemoryMap::near(const void* memory) const {
   const auto address = reinterpret_cast<uintptr_t>(memory);
   auto found = sizes_.upper_bound(address + kGuardBytes);

@@ -14,6 +14,8 @@ class MemoryMap {
   void* allocate(size_t bytes, size_t limit);
   bool free(void* memory);
   bool holds(const void* memory, size_t bytes) const;
+  // Whether an address lies in the allocation that begins at `memory`.
+  bool same(const void* memory, const void* address) const;
   // Whether the address lies in an allocation or its guard zones.
   bool near(const void* memory) const;
   // Says where a guard zone was written to, and mends it; empty where none was.

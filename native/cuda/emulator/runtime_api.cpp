@@ -20,6 +20,15 @@ bool range_is_right(const void* memory, size_t bytes, bool on_device) {
   return !device().pinned.near(memory) || is_pinned(memory, bytes);
 }
 
+// Whether a copy from or to pinned memory is still to be done, by a device that is not lost.
+bool is_awaited(const void* memory) {
+  bool awaited = false;
+  for (const Queue* queue : device().queues) {
+    for (const Queue::Work& work : queue->work) awaited = awaited || device().pinned.same(memory, work.host);
+  }
+  return awaited && device().lost == cudaSuccess;
+}
+
 }  // namespace
 
 }  // namespace covn::cuda::emulator
@@ -113,6 +122,8 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
 }
 cudaError_t cudaFreeHost(void* memory) {
   Call call;
+  // CUDA may wait here; nobody should count on it.
+  if (is_awaited(memory)) find("pinned memory freed before a copy was done", cudaErrorInvalidValue);
   drain_all();
   check_guards();
   if (memory != nullptr && !device().pinned.free(memory)) return call.end(cudaErrorInvalidValue);
@@ -128,10 +139,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (stream == nullptr || !range_is_right(to, bytes, to_device) || !range_is_right(from, bytes, from_device)) {
     return call.end(cudaErrorInvalidValue);
   }
-  enqueue(stream, [=] {
+  const auto copy = [=] {
     std::memcpy(to, from, bytes);
     check_guards();
-  });
+  };
+  enqueue(stream, copy, false, is_pinned(to, bytes) ? to : is_pinned(from, bytes) ? from : nullptr);
   if ((!to_device && !is_pinned(to, bytes)) || (!from_device && !is_pinned(from, bytes))) {
     device().unpinned_copies++;
     drain(*stream);

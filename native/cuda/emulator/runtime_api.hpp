@@ -33,6 +33,7 @@ enum cudaError_t : int {
   cudaErrorInvalidAddressSpace = 717,
   cudaErrorInvalidPc = 718,
   cudaErrorLaunchFailure = 719,
+  cudaErrorExternalDevice = 911,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {

@@ -31,8 +31,8 @@ constexpr int kLeastMajor = 8;
 // Code::device, with the reason, where there is none, its driver is too old, or it is older than kLeastMajor.
 Status device_info(DeviceInfo& info);
 
-// Wakes the device for this process, which takes some hundred milliseconds once: the other functions here ask it for
-// free memory when they are called, and would wait for that.
+// Wakes the device for this process, which takes some hundred milliseconds once, and notes how much memory it has free
+// for the next job that is made: the other functions here would ask when they are called, and wait for that.
 Status make_open_job(std::unique_ptr<Job>& job);
 
 Status make_score_job(LogitsRequest request, std::unique_ptr<ScoreJob>& job);

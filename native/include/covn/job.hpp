@@ -38,16 +38,21 @@ class Job {
   bool run_one_chunk();
   // After the last run_chunks has returned: merges what needs merging and gives the outcome.
   Status settle();
+  // Whether settling gives back what takes long to: not on a thread that must not wait. Asked while no chunk is running.
+  virtual bool settles_slowly() const { return false; }
 
  protected:
   virtual void run_chunk(size_t chunk) = 0;
   // Runs once, on one thread, after every chunk has succeeded.
   virtual Status merge() { return {}; }
+  // Runs instead where one has failed or the job was cancelled, and after a merge that fails.
+  virtual void abandon() {}
   // Records a failure at `place` (an order among failures, such as a row). The lowest place wins, so that the error is
   // the same whatever the thread count; chunks after a failed one are not started.
   void fail(size_t chunk, size_t place, Status status);
 
  private:
+  Status outcome();
   void report_progress();
 
   std::atomic<bool> cancelled_{false};

@@ -284,6 +284,24 @@ COVN_TEST(memory_is_bounded_counted_and_given_back) {
   emulator::set_memory(size_t{1} << 30);
 }
 
+COVN_TEST(pinned_memory_that_is_freed_too_soon_is_reported) {
+  for (const bool waits : {true, false}) {
+    Fixture f;
+    {
+      DeviceBuffer<char> device;
+      PinnedBuffer<char> pinned;
+      CHECK(device.allocate(100, f.stream).ok() && pinned.allocate(100).ok());
+      CHECK(device.copy_in(pinned.data() + 10, 50, f.stream).ok());
+      if (waits) CHECK(f.stream.synchronize().ok());
+      pinned.release();
+      CHECK(emulator::take_findings().size() == (waits ? 0 : 1));
+      CHECK(f.stream.synchronize().ok() == waits);
+      pinned.release();
+    }
+    emulator::reset();
+  }
+}
+
 COVN_TEST(failures_can_be_planted) {
   Fixture f;
   emulator::fail_after(1, cudaErrorLaunchFailure);

@@ -377,6 +377,7 @@ COVN_TEST(every_failing_call_of_the_runtime_is_an_error_and_leaves_nothing) {
     emulator::reset();
     emulator::fail_after(call, cudaErrorMemoryAllocation);
     const Status status = score(c).status;
+    CHECK(emulator::take_findings().empty());
     emulator::reset();
     failed += !status.ok();
     if (!status.ok()) CHECK(status.code == Code::out_of_memory);

@@ -280,6 +280,7 @@ COVN_TEST(every_call_of_the_runtime_may_fail) {
         CHECK(out.status.ok()
                   ? out == want
                   : out.status.code == (error == cudaErrorMemoryAllocation ? Code::out_of_memory : Code::device));
+        CHECK(cuda::emulator::take_findings().empty());
         cuda::emulator::reset();
         const auto usage = cuda::emulator::usage();
         CHECK(usage.streams == 0 && usage.device_bytes == 0 && usage.pinned_bytes == 0);

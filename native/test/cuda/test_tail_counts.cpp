@@ -192,6 +192,7 @@ COVN_TEST(every_call_of_the_runtime_may_fail) {
       CHECK(tails.status.ok()
                 ? tails.weights[0] == 1500.0 && tails.counts[1] == 0
                 : tails.status.code == (error == cudaErrorMemoryAllocation ? Code::out_of_memory : Code::device));
+      CHECK(cuda::emulator::take_findings().empty());
       cuda::emulator::reset();
       const auto usage = cuda::emulator::usage();
       CHECK(usage.streams == 0 && usage.device_bytes == 0 && usage.pinned_bytes == 0);
