@@ -20,6 +20,8 @@ constexpr size_t kPlainSharedBytes = size_t{48} << 10;
 
 #ifdef COVN_CUDA_EMULATED
 
+// A device function that is seldom called.
+#define COVN_APART __attribute__((noinline))
 // Inside a kernel: `type* name`, aligned to 1024 bytes.
 #define COVN_DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::covn::cuda::emulator::dynamic_shared())
 
@@ -33,6 +35,7 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
 
 #else
 
+#define COVN_APART __noinline__
 #define COVN_DYNAMIC_SHARED(type, name)                                        \
   extern __shared__ __align__(1024) unsigned char covn_dynamic_shared_bytes[]; \
   type* const name = reinterpret_cast<type*>(covn_dynamic_shared_bytes)

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "cuda/device/order_keys.hpp"
 #include "cuda/sample_sums.cuh"
 
 namespace covn::cuda {

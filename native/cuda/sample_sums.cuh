@@ -82,11 +82,6 @@ __device__ __forceinline__ double sum_part(const T* logits, size_t length, const
   return total;
 }
 
-// Whether this warp has a row, by number; one a warp.
-__device__ __forceinline__ size_t warp_number() {
-  return size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
-}
-
 // prefix [count] of what `part(i)` gives, by a warp; its last.
 template <class Part>
 __device__ __forceinline__ double write_prefix(size_t count, double* prefix, const Part& part) {

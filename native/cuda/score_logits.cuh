@@ -11,6 +11,12 @@ namespace covn::cuda {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarpLanes = 32;
+
+// Of this thread's warp in the grid.
+__device__ __forceinline__ size_t warp_number() {
+  return size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+}
+
 template <class T>
 constexpr int kTileLogits = kWarpLanes* kPacks* kPackLogits<T>;  // of a warp: 512 (f32) or 1024
 
@@ -231,7 +237,7 @@ constexpr int kPartBlocks = 3;
 template <class T>
 __global__ void __launch_bounds__(256, kPartBlocks)
     score_parts(ScoreInput in, RowCut cut, size_t first, size_t count, TermConstants constants, RowPart* results) {
-  const size_t unit = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  const size_t unit = warp_number();
   if (unit >= in.rows * count) return;
   const size_t row = unit / count, part = first + unit % count;
   const int32_t target = target_of(in, row);
@@ -265,7 +271,7 @@ __device__ __forceinline__ RowPart merged_parts(const RowPart* parts, size_t cou
 template <class T>
 __global__ void __launch_bounds__(256)
     merge_row_parts(ScoreInput in, const RowPart* parts, size_t count, TermConstants constants, RowScore* scores) {
-  const size_t row = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  const size_t row = warp_number();
   if (row >= in.rows) return;
   const int32_t target = target_of(in, row);
   if (target < 0) return;
@@ -302,7 +308,7 @@ __global__ void __launch_bounds__(256, 4)
     score_short_rows(ScoreInput in, int lanes, int turns, TermConstants constants, Result* results) {
   const int lane = static_cast<int>(threadIdx.x % kWarpLanes), mine = lane % lanes, group = lane / lanes;
   const int together = kWarpLanes / lanes;
-  const size_t warp = size_t{blockIdx.x} * (blockDim.x / kWarpLanes) + threadIdx.x / kWarpLanes;
+  const size_t warp = warp_number();
   const size_t first = warp * static_cast<size_t>(together * turns);
   if (first >= in.rows) return;
   const auto target_at = [&](size_t row) { return row < in.rows ? target_of(in, row) : -1; };

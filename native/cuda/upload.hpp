@@ -1,4 +1,4 @@
-// A few numbers from anywhere in host memory to the device, at once.
+// Numbers from anywhere in host memory to the device, at once.
 #pragma once
 
 #include <algorithm>
@@ -9,14 +9,19 @@
 
 namespace covn::cuda {
 
-// Returns after the copy: its pinned memory must not go before.
+// Returns after the copies: their pinned memory must not go before, or change.
 template <class T>
 Status upload(const T* values, size_t count, DeviceBuffer<T>& to, const Stream& stream) {
+  constexpr size_t kMostStaged = (size_t{4} << 20) / sizeof(T);
   PinnedBuffer<T> staged;
-  COVN_TRY(staged.allocate(count));
-  std::copy_n(values, count, staged.data());
-  COVN_TRY(to.copy_in(staged.data(), count, stream));
-  return stream.synchronize();
+  COVN_TRY(staged.allocate(std::min(count, kMostStaged)));
+  for (size_t at = 0; at < count; at += staged.size()) {
+    const size_t size = std::min(staged.size(), count - at);
+    std::copy_n(values + at, size, staged.data());
+    COVN_TRY(to.copy_in(staged.data(), size, stream, at));
+    COVN_TRY(stream.synchronize());
+  }
+  return {};
 }
 
 }  // namespace covn::cuda

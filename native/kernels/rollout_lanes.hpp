@@ -49,7 +49,7 @@ struct RolloutLanes {
 
 // The entry of a row of `width` that a draw chooses: its first 32 bits are `word`, the next 64 `more`; `first`: the
 // row.
-inline uint64_t chosen_entry(const RolloutTables& tables, uint64_t first, uint64_t width, uint32_t word,
+constexpr uint64_t chosen_entry(const RolloutTables& tables, uint64_t first, uint64_t width, uint32_t word,
                              uint64_t more) {
   // The draw times the width, 96 bits after the point.
   const uint64_t a = more >> 32, b = more & 0xffffffffu;

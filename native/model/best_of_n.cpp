@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <mutex>
 #include <span>
 
-#include "model/follower.hpp"
+#include "model/best_of_n_results.hpp"
+#include "model/moments.hpp"
 
 namespace covn {
 
@@ -16,82 +16,11 @@ constexpr size_t kChunkSamples = 4096;
 constexpr size_t kMaxChunksOfPrompt = 256;
 constexpr size_t kOtherSums = 3;  // besides those of rewards
 
-// A response kept, and the order in which they are: the higher reward first, then the lower sample.
-struct Kept {
-  double reward;
-  uint32_t sample;
-  double log_prob;
-
-  bool before(const Kept& other) const {
-    return reward != other.reward ? reward > other.reward : sample < other.sample;
-  }
-};
-
-// The best of the responses added. The worst of them is on top of a heap.
-class KeptList {
- public:
-  explicit KeptList(size_t size) : size_(size) {}
-
-  void add(const Kept& response) {
-    if (heap_.size() < size_) {
-      heap_.push_back(response);
-      std::push_heap(heap_.begin(), heap_.end(), before);
-    } else if (size_ > 0 && response.before(heap_.front())) {
-      std::pop_heap(heap_.begin(), heap_.end(), before);
-      heap_.back() = response;
-      std::push_heap(heap_.begin(), heap_.end(), before);
-    }
-  }
-  const std::vector<Kept>& any_order() const { return heap_; }
-  std::vector<Kept> best_first() && {
-    std::sort_heap(heap_.begin(), heap_.end(), before);
-    return std::move(heap_);
-  }
-
- private:
-  static bool before(const Kept& a, const Kept& b) { return a.before(b); }
-
-  size_t size_;
-  std::vector<Kept> heap_;
-};
-
 // What some samples of a prompt, all between two of the sizes, came to.
 struct Stretch {
   size_t size = 0;  // the first of the sizes that counts them
   uint64_t successes = 0;
   double best = -std::numeric_limits<double>::infinity();
-};
-
-// Mean and squared distances from it, of what was added: about the first of it, so that neither loses digits to a large
-// common part.
-class Moments {
- public:
-  void add(double x) {
-    if (count_ == 0) origin_ = std::isfinite(x) ? x : 0.0;
-    count_ += 1.0;
-    const double distance = x - origin_;
-    sum_ += distance;
-    squares_ += distance * distance;
-  }
-  // Chan, Golub & LeVeque (1979).
-  void add(const Moments& other) {
-    if (other.count_ == 0.0) return;
-    const double distance = other.mean() - mean(), all = count_ + other.count_;
-    const double spread = count_ == 0.0 ? 0.0 : distance * distance * (count_ * other.count_ / all);
-    const double sum = total() + other.total(), squares = squared_distances() + other.squared_distances() + spread;
-    *this = Moments();
-    count_ = all;
-    origin_ = std::isfinite(sum) ? sum / all : 0.0;
-    sum_ = sum - origin_ * all;
-    squares_ = squares + (std::isfinite(sum) ? sum_ * (sum_ / all) : 0.0);
-  }
-  double total() const { return origin_ * count_ + sum_; }
-  double squared_distances() const { return count_ == 0.0 ? 0.0 : squares_ - sum_ * (sum_ / count_); }
-
- private:
-  double mean() const { return count_ == 0.0 ? 0.0 : origin_ + sum_ / count_; }
-
-  double count_ = 0.0, origin_ = 0.0, sum_ = 0.0, squares_ = 0.0;
 };
 
 // Consecutive samples of a prompt.
@@ -231,15 +160,7 @@ class BestOfNJob final : public Job {
     out[0] = rewards.total();
     out[1] = rewards.squared_distances();
     std::copy_n(sums, kOtherSums, out + 2);
-    const std::vector<Kept> best_kept = std::move(kept).best_first();
-    for (size_t k = 0; k < request_.keep; k++) {
-      const size_t at = p * request_.keep + k;
-      const bool there = k < best_kept.size();
-      constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-      request_.kept_rewards[at] = there ? best_kept[k].reward : kNone;
-      request_.kept_samples[at] = there ? best_kept[k].sample : -1.0;
-      request_.kept_log_probs[at] = there ? best_kept[k].log_prob : kNone;
-    }
+    write_kept(request_, p, std::move(kept));
   }
 
   const BestOfNRequest request_;
@@ -252,26 +173,10 @@ class BestOfNJob final : public Job {
   std::vector<Slot> slots_;
 };
 
-Status check_sizes(const BestOfNRequest& request) {
-  const std::vector<uint64_t>& sizes = request.sizes;
-  if (request.samples < 1 || request.samples > uint64_t{1} << 31) {
-    return expected(Code::range, "an integer in [1, 2^31]", "N", std::to_string(request.samples));
-  }
-  bool ascending = !sizes.empty() && sizes.front() >= 1 && sizes.back() == request.samples;
-  for (size_t k = 1; k < sizes.size(); k++) ascending = ascending && sizes[k] > sizes[k - 1];
-  if (!ascending) return expected(Code::range, "ascending sizes, N last", "sizes", "others");
-  if (request.keep > 65536) return expected(Code::range, "at most 65536", "keep", std::to_string(request.keep));
-  return {};
-}
-
 }  // namespace
 
 Status make_best_of_n_job(BestOfNRequest request, std::unique_ptr<Job>& job) {
-  if (Status status = check_sizes(request); !status.ok()) return status;
-  Status status = check_rollouts(*request.model, request.prompts.data(), request.prompts.size(), request.max_length,
-                                 request.target);
-  if (status.ok()) status = RewardTables::check(request.reward, *request.model);
-  if (!status.ok()) return status;
+  if (Status status = check_best_of_n(request); !status.ok()) return status;
   job = std::make_unique<BestOfNJob>(std::move(request));
   return {};
 }

@@ -19,6 +19,14 @@ class RewardTables {
 
   // Null where nothing has to be followed.
   const Follower* follower() const { return kind_ == Reward::Kind::own_log_prob ? nullptr : &follower_; }
+  // Of states that are followed: `columns` apart, and the reward of an automaton's.
+  size_t columns() const { return columns_; }
+  const std::vector<double>& values() const { return values_; }
+  // The arrays behind the follower's tables, empty where there are none.
+  const std::vector<uint32_t>& classes() const { return classes_; }
+  const std::vector<uint32_t>& next() const { return next_; }
+  const std::vector<double>& log_probs() const { return log_probs_; }
+
   // A response's reward, from its lane.
   double operator()(const RolloutLanes& lanes, size_t lane) const {
     switch (kind_) {

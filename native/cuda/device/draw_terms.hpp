@@ -1,4 +1,4 @@
-// What drawing from rows of logits computes: uniforms, the terms exp(x/T), the order of logits; pure functions, the
+// What drawing from rows of logits computes: uniforms, the terms exp(x/T), the margin of a proof; pure functions, the
 // same on host and device.
 #pragma once
 
@@ -71,15 +71,6 @@ COVN_HD inline float draw_term(float x, const DrawPlace& place, const DrawConsta
   for (int j = kMaxExpDegree - 1; j > 0; j--) e = fmaf(e, r, p.c[j - 1]);
   e = fmaf(e, r, 1.0f);
   return std::bit_cast<float>(std::bit_cast<uint32_t>(e) + (std::bit_cast<uint32_t>(shifted) << 23));
-}
-
-// Whole numbers in the order of floats that are no NaN; both zeros have the same.
-COVN_HD inline uint32_t order_key(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x + 0.0f);
-  return bits ^ (bits >> 31 != 0 ? 0xffffffffu : 0x80000000u);
-}
-COVN_HD inline float key_value(uint32_t key) {
-  return std::bit_cast<float>(key ^ (key >> 31 != 0 ? 0x80000000u : 0xffffffffu));
 }
 
 }  // namespace covn::cuda

@@ -382,9 +382,8 @@ COVN_TEST(every_failing_call_of_the_runtime_is_an_error_and_leaves_nothing) {
     failed += !status.ok();
     if (!status.ok()) CHECK(status.code == Code::out_of_memory);
   }
-  // Calls that free and destroy may fail unnoticed.
   std::printf("    %d of %d calls\n", failed, static_cast<int>(calls));
-  CHECK(failed > static_cast<int>(calls) / 2);
+  CHECK(failed > static_cast<int>(calls) / 2);  // those that free and destroy may fail unnoticed
   CHECK(score(c).status.ok());
 }
 
