@@ -192,7 +192,13 @@ export async function bestOfN(
   const reduced = (await drawNatively(plan, modelOptions)) ?? (await drawInBatches(plan, batch, modelOptions));
   const { N, seed, maxLength, sizes, success } = plan;
   const { signal, threads, device } = modelOptions;
-  const again: ModelOptions = { ...(signal && { signal }), ...(threads && { threads }), ...(device && { device }) };
+  // What a GPU drew is drawn again on the CPU: the same.
+  const replayed = device === 'cuda' ? undefined : device;
+  const again: ModelOptions = {
+    ...(signal && { signal }),
+    ...(threads && { threads }),
+    ...(replayed && { device: replayed }),
+  };
   const best = plan.kept > 0 ? await replay(plan, reduced, again) : undefined;
   const correct = reduced.successes.filter((_, i) => i % sizes.length === sizes.length - 1);
   const { rewards, logProbs } = reduced;

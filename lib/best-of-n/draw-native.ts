@@ -1,5 +1,5 @@
 import { type ModelOptions, nativeModel } from '../model/index.ts';
-import { resolveDevice, runJob, seedWords } from '../native/index.ts';
+import { resolveDevice, runJob, seedWords, unavailable } from '../native/index.ts';
 import { makeReduced, type Plan, type Reduced } from './plan.ts';
 import type { CheckedAutomaton } from './rewards.ts';
 import { tableAutomaton } from './trie.ts';
@@ -34,7 +34,11 @@ function nativeReward({ model, reward }: Plan): object | undefined {
 export async function drawNatively(plan: Plan, options: ModelOptions): Promise<Reduced | undefined> {
   const model = nativeModel(plan.model);
   const reward = model && nativeReward(plan);
-  if (!reward) return undefined;
+  if (!reward) {
+    if (options.device !== 'cuda') return undefined;
+    const which = model ? 'a reward that JavaScript computes' : 'a model that is not made of tables';
+    throw unavailable('cuda', `${which} has no CUDA path`);
+  }
   const reduced = makeReduced(plan);
   const { N, seed, maxLength, sizes, kept, success } = plan;
   const request = {

@@ -26,7 +26,14 @@ export interface GpuInfo {
 }
 
 /** The operations that have a CUDA path: the names of their functions in both addons. */
-export const cudaOperations = ['scoreLogits', 'scoreHidden', 'scorePair', 'pairwiseCounts', 'sampleLogits'] as const;
+export const cudaOperations = [
+  'scoreLogits',
+  'scoreHidden',
+  'scorePair',
+  'pairwiseCounts',
+  'sampleLogits',
+  'bestOfN',
+] as const;
 export type CudaOperation = (typeof cudaOperations)[number];
 
 /** The CUDA addon's exports (native/binding/cuda_addon.cpp). */

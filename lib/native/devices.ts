@@ -37,7 +37,8 @@ export function devices(): DeviceInfo[] {
   return [...targets(), cuda];
 }
 
-function unavailable(device: unknown, reason: string): CovnError {
+/** What is thrown where a device that was asked for cannot be used. */
+export function unavailable(device: unknown, reason: string): CovnError {
   return new CovnError(
     'ERR_COVN_DEVICE',
     `Expected an available device for device but received ${describe(device)} (${reason})`,

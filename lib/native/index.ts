@@ -2,7 +2,15 @@
 
 export { addon, addonPath, type NativeModel, type NativeStatus } from './addon.ts';
 export { cudaAddonPath, type GpuInfo } from './cuda.ts';
-export { type Device, type DeviceInfo, deviceName, devices, type Operation, resolveDevice } from './devices.ts';
+export {
+  type Device,
+  type DeviceInfo,
+  deviceName,
+  devices,
+  type Operation,
+  resolveDevice,
+  unavailable,
+} from './devices.ts';
 export {
   checkJobOptions,
   checkOwnership,

@@ -1,5 +1,6 @@
 // The addon of the CUDA backend: the functions of the CPU's that have a CUDA path, under the same names, and what the
 // device is. An operation without one is not exported.
+#include "binding/best_of_n.hpp"
 #include "binding/requests.hpp"
 #include "binding/scoring.hpp"
 #include "covn/cuda.hpp"
@@ -54,6 +55,13 @@ Napi::Value sample_logits(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value best_of_n(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const Arguments arguments(info[0]);
+    return start_filling(info, arguments, made<Job>(cuda::make_best_of_n_job, best_of_n_request(arguments)));
+  });
+}
+
 Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const Arguments arguments(info[0]);
@@ -69,6 +77,7 @@ Napi::Value pairwise_counts(const Napi::CallbackInfo& info) {
 void export_cuda(Napi::Env env, Napi::Object exports) {
   exports["deviceInfo"] = Napi::Function::New(env, device_info, "deviceInfo");
   exports["openDevice"] = Napi::Function::New(env, open_device, "openDevice");
+  exports["bestOfN"] = Napi::Function::New(env, best_of_n, "bestOfN");
   exports["sampleLogits"] = Napi::Function::New(env, sample_logits, "sampleLogits");
   exports["scoreHidden"] = Napi::Function::New(env, score_hidden, "scoreHidden");
   exports["scoreLogits"] = Napi::Function::New(env, score_logits, "scoreLogits");

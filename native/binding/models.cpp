@@ -1,11 +1,16 @@
 #include "binding/models.hpp"
 
+#include "learn/linear_machine.hpp"
+
 namespace covn::binding {
 
 namespace {
 
-// Tells a model's handle from every other object: what is unwrapped is then what was wrapped.
-constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03, 0xa86e5d0c3b2f1748};
+// Tells a model's handle from every other object: what is unwrapped is then what was wrapped, also by another addon
+// that was built from the same classes. The number is to be raised when these change and keep their sizes.
+constexpr uint64_t kModelClasses = 1;
+constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03,
+                                  kModelClasses << 48 ^ sizeof(TabularMachine) << 24 ^ sizeof(LinearMachine)};
 
 // Models live outside the heap of JavaScript, which has to know their size: it would otherwise see no reason to collect
 // them.
@@ -58,11 +63,11 @@ Napi::Value wrap_model(Napi::Env env, ModelHandle model) {
 ModelHandle model_of(const Arguments& arguments, const char* name) {
   const Napi::Value value = arguments.value(name);
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kModelTag)) {
-    throw ArgumentError{expected(Code::dtype, "a tabular model", name, "another value")};
+    throw ArgumentError{expected(Code::dtype, "a tabular model of this build of covn", name, "another value")};
   }
   void* data = nullptr;
   if (napi_unwrap(value.Env(), value, &data) != napi_ok || data == nullptr) {
-    throw ArgumentError{expected(Code::dtype, "a tabular model", name, "another value")};
+    throw ArgumentError{expected(Code::dtype, "a tabular model of this build of covn", name, "another value")};
   }
   return *static_cast<ModelHandle*>(data);
 }
