@@ -138,19 +138,24 @@ __device__ __forceinline__ void draw_part(const RolloutTask& task, const StepTab
                                           const RolloutPrompt& prompt, size_t prompt_at, uint64_t part, uint32_t first,
                                           uint32_t end, LaneResult& lane) {
   const auto end_state = static_cast<uint32_t>(task.model.tables.end);
+  const auto begin = [&](uint64_t sample) {
+    return Response{static_cast<uint32_t>(sample), prompt.state, 0, prompt.follow, 0, 0.0};
+  };
+  uint64_t sample = first + threadIdx.x % kWarpLanes;
+  Response r = begin(sample);
+  // One loop for all: a lane whose response has ended takes its next one while others are in the middle of theirs.
 #pragma unroll 1
-  for (uint64_t sample = first + threadIdx.x % kWarpLanes; sample < end; sample += kWarpLanes) {
-    Response r{static_cast<uint32_t>(sample), prompt.state, 0, prompt.follow, 0, 0.0};
-#pragma unroll 1
-    while (r.state != end_state && r.length < task.max_length) {
-      const PhiloxCounter words = philox4x32({prompt.prompt, r.length / 4, r.sample, kRolloutStream}, task.seed);
+  while (sample < end) {
+    const PhiloxCounter words = philox4x32({prompt.prompt, r.length / 4, r.sample, kRolloutStream}, task.seed);
 #pragma unroll
-      for (int w = 0; w < 4; w++) {
-        if (r.state == end_state || r.length >= task.max_length) break;
-        advance<kSparse, kFollow>(task, tables, prompt.prompt, words[w], r);
-      }
+    for (int w = 0; w < 4; w++) {
+      if (r.state == end_state || r.length >= task.max_length) break;
+      advance<kSparse, kFollow>(task, tables, prompt.prompt, words[w], r);
     }
+    if (r.state != end_state && r.length < task.max_length) continue;
     take(task, prompt_at, part * task.parts.part_samples + (sample - first), r, lane);
+    sample += kWarpLanes;
+    r = begin(sample);
   }
 }
 

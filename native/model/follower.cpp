@@ -85,9 +85,10 @@ Status RewardTables::build(const Reward& reward, const Stop& stop) {
 void RewardTables::follow_automaton(const Automaton& automaton) {
   columns_ = automaton.columns;
   classes_ = automaton.classes;
-  values_ = automaton.values;
+  // Zeros of one sign, so that which of two equal rewards comes first changes no bit.
+  for (const double value : automaton.values) values_.push_back(value + 0.0);
   const size_t rejected = values_.size();
-  values_.push_back(automaton.rejected);
+  values_.push_back(automaton.rejected + 0.0);
   next_.reserve(automaton.next.size() + columns_);
   for (int32_t next : automaton.next) {
     next_.push_back(static_cast<uint32_t>((next < 0 ? rejected : static_cast<size_t>(next)) * columns_));
