@@ -9,8 +9,9 @@ namespace {
 // Tells a model's handle from every other object: what is unwrapped is then what was wrapped, also by another addon
 // that was built from the same classes. The number is to be raised when these change and keep their sizes.
 constexpr uint64_t kModelClasses = 1;
-constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03,
-                                  kModelClasses << 48 ^ sizeof(TabularMachine) << 24 ^ sizeof(LinearMachine)};
+constexpr napi_type_tag kModelTag{0x9d1f2b6a4c7e4f03, kModelClasses << 48 ^ sizeof(TabularMachine) << 32 ^
+                                                          sizeof(TabularRows) << 22 ^ sizeof(RolloutTables) << 12 ^
+                                                          sizeof(LinearMachine)};
 
 // Models live outside the heap of JavaScript, which has to know their size: it would otherwise see no reason to collect
 // them.

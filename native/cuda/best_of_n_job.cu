@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "cuda/best_of_n.hpp"
@@ -16,13 +17,16 @@ namespace {
 // Tokens of a slice, at most, unless that leaves a multiprocessor with fewer than so many parts: some 20 ms at 1e11 a
 // second.
 constexpr uint64_t kSliceTokens = uint64_t{1} << 31;
-constexpr uint64_t kLeastSliceParts = 4;
+constexpr uint64_t kLeastSliceParts = 24;
 
-// A model's tables and those of its reward on the device, shared by both slots.
+// What both slots use, on the device: a model's tables, those of its reward, and the sizes.
 class DeviceModel {
  public:
-  Status upload_all(const TabularMachine& machine, const RewardTables& reward, Reward::Kind kind) {
+  Status upload_all(const TabularMachine& machine, const RewardTables& reward, Reward::Kind kind,
+                    const std::vector<uint64_t>& sizes, const Stop& stop) {
+    stop_ = &stop;
     COVN_TRY(stream_.create());
+    COVN_TRY(send(sizes.data(), sizes.size(), sizes_));
     const RolloutTables& tables = machine.tables();
     const size_t entries = machine.rows()->next.size();
     COVN_TRY(send(tables.columns, entries, columns_));
@@ -48,16 +52,18 @@ class DeviceModel {
     return stream_.synchronize();  // other streams use them
   }
   const RolloutModel& model() const { return model_; }
+  const uint64_t* sizes() const { return sizes_.data(); }
 
  private:
   template <class T>
   Status send(const T* values, size_t count, DeviceBuffer<T>& to) {
     COVN_TRY(to.allocate(count, stream_));
-    return count > 0 ? upload(values, count, to, stream_) : Status();
+    return count > 0 ? upload(values, count, to, stream_, *stop_) : Status();
   }
 
   Stream stream_;
-  DeviceBuffer<uint64_t> columns_, thresholds_, outcomes_, rows_;
+  const Stop* stop_ = nullptr;  // while tables are sent
+  DeviceBuffer<uint64_t> sizes_, columns_, thresholds_, outcomes_, rows_;
   DeviceBuffer<uint32_t> tokens_, classes_, next_;
   DeviceBuffer<double> log_probs_, values_;
   RolloutModel model_{};
@@ -124,10 +130,10 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
     unsigned long long* const sums = slot.device_sums.data();
     const uint64_t samples = parts.count * part_samples_;
     double* const rewards = slot.device_samples.data();
-    const RolloutTask task{model_.model(),
+    const RolloutTask task{model_->model(),
                            parts,
                            reinterpret_cast<const RolloutPrompt*>(slot.input.data()),
-                           sizes_.data(),
+                           model_->sizes(),
                            static_cast<uint32_t>(sizes),
                            static_cast<uint32_t>(request_.max_length),
                            request_.seed,
@@ -159,6 +165,7 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
   }
 
   Status finish_all() override { return {}; }
+  void release() override { model_.reset(); }
 
  private:
   static constexpr size_t kTotals = sizeof(RolloutTotals) / sizeof(unsigned long long);
@@ -173,16 +180,14 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
   size_t first_prompt(const RolloutParts& parts) const { return parts.first / parts_of_prompt_; }
   size_t last_prompt(const RolloutParts& parts) const { return (parts.first + parts.count - 1) / parts_of_prompt_; }
 
-  // What both slots use; made with the first of them.
+  // Made with the first slot.
   Status open_model() {
-    if (sizes_.size() > 0) return {};
-    const auto stop = [this] { return this->cancelled(); };
+    if (model_) return {};
+    const Stop stop = [this] { return this->cancelled(); };
     COVN_TRY(machine_.prepare(stop));
     COVN_TRY(reward_.build(request_.reward, stop));
-    COVN_TRY(model_.upload_all(machine_, reward_, request_.reward.kind));
-    COVN_TRY(stream_.create());
-    COVN_TRY(sizes_.allocate(request_.sizes.size(), stream_));
-    return upload(request_.sizes.data(), request_.sizes.size(), sizes_, stream_);
+    model_.emplace();
+    return model_->upload_all(machine_, reward_, request_.reward.kind, request_.sizes, stop);
   }
 
   // Prompts come in order, and so do their parts.
@@ -248,9 +253,7 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
   const bool all_samples_;  // rewards and log-probs of all samples come back
   uint64_t slice_parts_, slice_prompts_;
   RewardTables reward_;
-  DeviceModel model_;
-  Stream stream_;
-  DeviceBuffer<uint64_t> sizes_;
+  std::optional<DeviceModel> model_;
   Moments rewards_;
   KeptList kept_{0};
   RolloutTotals totals_{};

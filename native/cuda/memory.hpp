@@ -57,10 +57,12 @@ class DeviceBuffer {
 
   // `from` should be pinned, and must stay as it is until the stream has come so far.
   Status copy_in(const T* from, size_t count, cudaStream_t stream, size_t at = 0) {
+    if (count == 0) return {};
     return to_status(cudaMemcpyAsync(data_ + at, from, count * sizeof(T), cudaMemcpyHostToDevice, stream),
                      "copying to the device");
   }
   Status copy_out(T* to, size_t count, cudaStream_t stream, size_t at = 0) const {
+    if (count == 0) return {};
     return to_status(cudaMemcpyAsync(to, data_ + at, count * sizeof(T), cudaMemcpyDeviceToHost, stream),
                      "copying from the device");
   }

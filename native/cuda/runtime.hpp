@@ -9,6 +9,7 @@
 #endif
 
 #include <cstddef>
+#include <mutex>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -40,11 +41,16 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
   extern __shared__ __align__(1024) unsigned char covn_dynamic_shared_bytes[]; \
   type* const name = reinterpret_cast<type*>(covn_dynamic_shared_bytes)
 
+// A kernel's limit of dynamic shared memory is the process's: nobody may set another between setting and launching.
+inline std::mutex shared_limit_mutex;
+
 // Returns what the launch itself says; what happens while the kernel runs is said by whoever waits for the stream.
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                    Arguments&&... arguments) {
+  std::unique_lock<std::mutex> lock;
   if (shared_bytes > kPlainSharedBytes) {
+    lock = std::unique_lock(shared_limit_mutex);
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (error != cudaSuccess) return error;

@@ -64,6 +64,7 @@ class SampleJob final : public SlicedJob<Job, SampleSlot> {
     COVN_TRY(slot.parts.allocate(rows * parts_, slot.stream));
     COVN_TRY(slot.prefix.allocate(rows * parts_, slot.stream));
     COVN_TRY(slot.device_rows.allocate(rows, slot.stream));
+    COVN_TRY(slot.device_rows.fill(0, slot.stream));  // some of it is copied back though nobody looks at it
     COVN_TRY(slot.rows.allocate(rows));
     COVN_TRY(slot.device_tokens.allocate(draws, slot.stream));
     COVN_TRY(slot.tokens.allocate(draws));
@@ -137,50 +138,50 @@ class SampleJob final : public SlicedJob<Job, SampleSlot> {
 
   // Draws of a row that are not proved, by the CPU.
   void settle(size_t row, const DrawnRow& drawn, const uint8_t* open, const Slice& slice) {
-    const auto is_open = [&](size_t i) { return open[i] != 0; };
-    const size_t count = std::count_if(open, open + slice.count, [](uint8_t flag) { return flag != 0; });
-    if (count == 0) return;
-    size_t first = 0, end = slice.count;
-    while (!is_open(first)) first++;
-    while (!is_open(end - 1)) end--;
-    if (count > kDrawnSingly) return draw_again(row, drawn, slice.first + first, slice.first + end);
-    for (size_t i = first; i < end; i++) {
-      if (is_open(i)) draw_again(row, drawn, slice.first + i, slice.first + i + 1);
+    std::vector<uint32_t> listed;
+    for (size_t i = 0; i < slice.count; i++) {
+      if (open[i] != 0) listed.push_back(static_cast<uint32_t>(slice.first + i));
     }
-  }
-
-  void draw_again(size_t row, const DrawnRow& drawn, size_t first, size_t end) {
+    if (listed.empty()) return;
+    // What a filter leaves has a sum of its own.
+    const bool undecided = drawn.state == DrawnState::undecided;
+    std::vector<int32_t> tokens(listed.size());
+    std::vector<float> sampled(listed.size());
     SampleRequest request = request_;
-    const uint32_t first_sample = request_.first_samples[row] + static_cast<uint32_t>(first);
-    const size_t at = row * request_.samples + first;
     request.logits = logits_ + row * vocab_;
     request.logit_count = vocab_;
     request.rows = 1;
-    request.samples = end - first;
+    request.samples = listed.size();
     request.sequences += row;
     request.positions += row;
-    request.first_samples = &first_sample;
+    request.first_samples += row;
+    request.listed = listed.data();
     request.target = best_target();
-    request.tokens += at;
+    request.tokens = tokens.data();
     request.log_prob = nullptr;
-    // What a filter leaves has a sum of its own.
-    const bool undecided = drawn.state == DrawnState::undecided;
-    request.sampled_log_prob =
-        undecided && request.sampled_log_prob != nullptr ? request.sampled_log_prob + at : nullptr;
-    std::unique_ptr<Job> job;
-    Status status = ::covn::make_sample_job(request, job);
-    if (status.ok()) status = run_inline(*job);
-    if (!status.ok()) return this->fail_at(row, std::move(status));
-    for (size_t i = at; i < at + request.samples; i++) {
-      const float logit = to_float(logits_[row * vocab_ + static_cast<size_t>(request_.tokens[i])]);
+    request.sampled_log_prob = undecided ? sampled.data() : nullptr;
+    if (Status status = run_here(request); !status.ok()) return this->fail_at(row, std::move(status));
+    for (size_t i = 0; i < listed.size() && !this->cancelled(); i++) {
+      const float logit = to_float(logits_[row * vocab_ + static_cast<size_t>(tokens[i])]);
+      const size_t to = row * request_.samples + listed[i];
+      request_.tokens[to] = tokens[i];
       if (request_.log_prob != nullptr) {
-        request_.log_prob[i] = static_cast<float>(logit_log_prob(logit, drawn.max, drawn.unit_log_sum, 1.0));
+        request_.log_prob[to] = static_cast<float>(logit_log_prob(logit, drawn.max, drawn.unit_log_sum, 1.0));
       }
-      if (request_.sampled_log_prob != nullptr && !undecided) {
-        request_.sampled_log_prob[i] =
-            static_cast<float>(logit_log_prob(logit, drawn.max, drawn.log_sum, 1.0 / request_.filter.temperature));
-      }
+      if (request_.sampled_log_prob == nullptr) continue;
+      request_.sampled_log_prob[to] =
+          undecided ? sampled[i]
+                    : static_cast<float>(logit_log_prob(logit, drawn.max, drawn.log_sum, inverse_temperature_));
     }
+  }
+
+  // Also ends, with whatever there is, when this job is cancelled.
+  Status run_here(const SampleRequest& request) {
+    std::unique_ptr<Job> job;
+    COVN_TRY(::covn::make_sample_job(request, job));
+    while (!this->cancelled() && job->run_one_chunk()) {
+    }
+    return this->cancelled() ? Status() : job->settle();
   }
 
   const SampleRequest request_;
@@ -190,6 +191,7 @@ class SampleJob final : public SlicedJob<Job, SampleSlot> {
   const size_t kinds_;  // of log-probs that are wanted
   const size_t slice_draws_, draw_slices_;
   size_t slice_rows_;
+  const double inverse_temperature_ = 1.0 / request_.filter.temperature;
 };
 
 }  // namespace

@@ -56,7 +56,7 @@ struct SampleOutputs {
   float* sampled_log_prob;
 };
 
-// Enqueues the draws on the stream.
+// Enqueues the draws on the stream. rows * count and rows * parts are below 2^33.
 template <class T>
 cudaError_t enqueue_sample(const SampleRows<T>& in, const SampleDraws& draws, const SampleWorkspace& workspace,
                            const SampleOutputs& out, cudaStream_t stream);

@@ -83,14 +83,15 @@ class Place<float> {
 };
 
 // 16-bit: y = rate x - offset in one fused operation, and 2^y by the special function unit. Without a clamp -inf gives
-// a term of 0 whose product with y is NaN. Where rate x may overflow there is no offset, and always a clamp.
+// a term of 0 whose product with y is NaN. Where rate x is huge there is no offset, and always a clamp.
 template <class T>
 class Place {
  public:
   __device__ __forceinline__ void set(float logit, const TermConstants& p) {
     logit_ = fmaxf(logit, -3.402823466e38f);
     offset_ = p.rate * logit_;
-    if (!(fabsf(offset_) < 1e38f)) offset_ = kNone;
+    // A larger one would be off by octaves itself.
+    if (!(fabsf(offset_) < 0x1p22f)) offset_ = kNone;
   }
   __device__ __forceinline__ float logit() const { return logit_; }
   __device__ __forceinline__ bool has_offset() const { return offset_ != kNone; }

@@ -87,6 +87,8 @@ class SlicedJob : public Base {
     failure_.code = status.code;
     failure_.message = std::move(status.message);
   }
+  // Gives back what the job has besides slots, whose streams have come to their end.
+  virtual void release() {}
   // Gives the slots' memory back, after the work that still uses it. A job whose slots use other memory of its own
   // calls it before that goes.
   void close() {
@@ -105,6 +107,7 @@ class SlicedJob : public Base {
     // Nobody asks for what is in flight once the job has failed, and it may hold a lower place that is wrong.
     const Status drained = status.ok() ? drain(chunk + 1) : status;
     close();
+    release();
     if (drained.ok()) {
       this->fail(chunk, failed_place_, failure_);
     } else {
@@ -112,13 +115,17 @@ class SlicedJob : public Base {
     }
   }
 
-  void abandon() final { close(); }
+  void abandon() final {
+    close();
+    release();
+  }
 
   Status merge() final {
-    const Status status = drain(this->chunk_count());
+    Status status = drain(this->chunk_count());
     close();
-    if (!status.ok()) return status;
-    return failure_.ok() ? finish_all() : failure_;
+    if (status.ok()) status = failure_.ok() ? finish_all() : failure_;
+    release();
+    return status;
   }
 
  private:
@@ -128,7 +135,7 @@ class SlicedJob : public Base {
   Status go_on(size_t chunk) {
     const size_t turn = chunk % 2;
     COVN_TRY(slots_[turn] ? finish_turn(turn) : open_turn(turn));
-    if (!failure_.ok()) return {};
+    if (!failure_.ok() || this->cancelled()) return {};
     pending_[turn] = chunk;
     return begin(chunk, *slots_[turn]);
   }

@@ -245,6 +245,15 @@ class SampleJob final : public Job {
     return index;
   }
 
+  // Those of draws at .. at + count.
+  void draw_uniforms(const UniformStream& stream, uint32_t first, size_t at, size_t count, double* uniforms) const {
+    if (request_.listed == nullptr) {
+      table_.draw_uniforms(stream, static_cast<uint32_t>(first + at), count, uniforms);
+      return;
+    }
+    for (size_t k = 0; k < count; k++) table_.draw_uniforms(stream, first + request_.listed[at + k], 1, uniforms + k);
+  }
+
   void draw(const Drawn& drawn, size_t from, size_t to, const LogProbRule& unsampled, const LogProbRule& sampled,
             Scratch& scratch) const {
     const size_t row = drawn.index;
@@ -257,7 +266,7 @@ class SampleJob final : public Job {
       const size_t count = std::min(kDrawBatch, to - at), out = row * request_.samples + at;
       int32_t* const tokens = request_.tokens + out;
       scratch.next_rows.step();
-      table_.draw_uniforms(stream, static_cast<uint32_t>(request_.first_samples[row] + at), count, uniforms);
+      draw_uniforms(stream, request_.first_samples[row], at, count, uniforms);
       scratch.next_rows.step();
       if (index) {
         find_by_index(drawn, *index, uniforms, count, scratch, tokens);

@@ -86,9 +86,10 @@ void RewardTables::follow_automaton(const Automaton& automaton) {
   columns_ = automaton.columns;
   classes_ = automaton.classes;
   // Zeros of one sign, so that which of two equal rewards comes first changes no bit.
-  for (const double value : automaton.values) values_.push_back(value + 0.0);
+  const auto signless = [](double value) { return value == 0.0 ? 0.0 : value; };
+  for (const double value : automaton.values) values_.push_back(signless(value));
   const size_t rejected = values_.size();
-  values_.push_back(automaton.rejected + 0.0);
+  values_.push_back(signless(automaton.rejected));
   next_.reserve(automaton.next.size() + columns_);
   for (int32_t next : automaton.next) {
     next_.push_back(static_cast<uint32_t>((next < 0 ? rejected : static_cast<size_t>(next)) * columns_));

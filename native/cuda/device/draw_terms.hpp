@@ -27,7 +27,8 @@ COVN_HD inline double sample_uniform(uint64_t seed, uint32_t sequence, uint32_t 
 
 // A token is proved to be the one that exact sums would give, and the CPU's, where the uniform u is farther than this
 // from both of its ends: sums of terms are exact to 2.5e-6 of themselves here and there together, so that what lies
-// below an end is to 5e-6 of the smaller of the shares below and above it; and 2^-42 covers sums in double.
+// below an end is to 5e-6 of the smaller of the shares below and above it; and 2^-42 covers
+// sums in double, of vocabularies up to 2^26 wherever they lie, of larger ones where neither share is below 1e-6.
 COVN_HD inline double uniform_margin(double u) { return 5e-6 * (u < 0.5 ? u : 1.0 - u) + 0x1p-42; }
 
 // How terms of a temperature are formed: as kernels/exponential.inl.hpp does without a table, relative error 6e-8 for

@@ -63,7 +63,8 @@ COVN_HD inline double mean_below(const RowPart& part) {
 // log sum_j exp((x_j - max)/T)
 COVN_HD inline double row_log_sum(const RowPart& part, double below, const RowFinish& finish) {
   const double log_sum = fma_double(finish.tilt, below, log_double(part.sum));
-  return log_sum > 0.0 ? log_sum : 0.0;
+  // What is less is the rounding of the rate, and below a float's range on some threads.
+  return log_sum > 0x1p-100 ? log_sum : 0.0;
 }
 COVN_HD inline double logit_log_prob(float logit, float max, double log_sum, double inverse_temperature) {
   return (static_cast<double>(logit) - static_cast<double>(max)) * inverse_temperature - log_sum;

@@ -36,6 +36,8 @@ struct SampleRequest {
   const uint32_t* sequences = nullptr;      // [rows]
   const uint32_t* positions = nullptr;      // [rows]
   const uint32_t* first_samples = nullptr;  // [rows]; first_samples[r] + samples at most 2^32
+  // [samples], or null: draw i is then that of sample first_samples[r] + listed[i], which is below 2^32.
+  const uint32_t* listed = nullptr;
   Target target = Target::scalar;
   // Outputs [rows, samples]; null where not wanted, except `tokens`.
   int32_t* tokens = nullptr;

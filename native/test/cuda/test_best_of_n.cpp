@@ -92,8 +92,8 @@ COVN_TEST(lengths_that_cut_responses_off) {
     CHECK(agrees(request, true));
   }
   CHECK(cuda::rollout_part_samples(uint64_t{1} << 31, 64) == 8192);
-  CHECK(cuda::rollout_part_samples(100, 64) == 1024);
-  CHECK(cuda::rollout_part_samples(100, kMaxResponseLength) == 128);
+  CHECK(cuda::rollout_part_samples(1000, 64) == 256 && cuda::rollout_part_samples(100, 64) == 100);
+  CHECK(cuda::rollout_part_samples(1000, kMaxResponseLength) == 32);
 }
 
 // Thresholds that 32 bits of a draw leave open: with w tokens of equal chances but for a little, about w of 2^32 words
@@ -133,6 +133,22 @@ COVN_TEST(linear_models) {
   CHECK(make_linear_model(machine, features, {0.4, -1.0, 0.7}, model).ok());
   request.model = model;
   CHECK(agrees(request, true));
+}
+
+COVN_TEST(zeros_of_both_signs_are_one) {
+  Setting setting = settings().back();
+  setting.reward.automaton.values = {-0.0, 0.0, -0.0, 0.0, -1.0, -0.0};
+  for (const uint64_t samples : {1, 40, 3000}) check(setting, {0, 1, 2}, samples, 3, true);
+}
+
+COVN_TEST(everything_that_is_kept_comes_in_any_slices) {
+  for (const size_t slot : {size_t{9000}, size_t{40'000}, size_t{1} << 22}) {
+    const DeviceMemory memory(slot + 200'000);
+    for (const size_t index : {size_t{0}, size_t{3}, size_t{7}}) {
+      check(settings()[index], {4, 0, 1}, 2000, 30, true);
+      check(settings()[index], {4, 0, 1, 2, 3, 5}, 5, 2, false);
+    }
+  }
 }
 
 COVN_TEST(neither_memory_nor_multiprocessors_nor_schedules_change_a_bit) {

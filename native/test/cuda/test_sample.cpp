@@ -176,6 +176,20 @@ COVN_TEST(rows_of_extremes) {
     }
     check_batch(batch);
   }
+  // Octaves that no float tells apart, with ties.
+  for (const float top : {5e9f, 1e10f, -1e10f, 1e20f}) {
+    auto batch = random_batch<BFloat16>(2, 2500, 300, 1.0, 8);
+    for (BFloat16& x : batch.logits) x = narrow<BFloat16>(to_float(x) > 1.0f ? top : top - std::fabs(top) / 64);
+    check_batch(batch);
+  }
+  for (const double temperature : {1e-6, 3e-6}) {
+    for (const float top : {60000.0f, 10000.0f, -60000.0f}) {
+      auto batch = random_batch<Float16>(2, 2500, 300, 1.0, 9);
+      for (Float16& x : batch.logits) x = narrow<Float16>(to_float(x) > 1.0f ? top : top - 64.0f);
+      batch.filter.temperature = temperature;
+      check_batch(batch);
+    }
+  }
   // One token, and zeros of both signs.
   SampleBatch<float> certain{std::vector<float>(3000, -INFINITY), 3000, 40, {1}, {2}, {3}};
   certain.logits[2999] = -1e30f;
