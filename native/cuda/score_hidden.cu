@@ -7,6 +7,7 @@
 #include "covn/cuda.hpp"
 #include "cuda/free_memory.hpp"
 #include "cuda/hidden_buffers.hpp"
+#include "cuda/hidden_gather.cuh"
 #include "cuda/hidden_launch.cuh"
 #include "kernels/hidden_check.hpp"
 #include "kernels/token_outputs.hpp"
@@ -202,14 +203,12 @@ class HiddenJob final : public ScoreJob {
   void write_row(size_t row, const HiddenTotal& total, float target_logit) {
     RowBatch batch;
     RowResults results;
-    // The sum holds the term of the largest logit, which is exactly 1.
-    const double log_sum = log_double(total.sum), max = total.max;
-    const double target = std::min(static_cast<double>(target_logit), max);
+    const HiddenScore score = finish_hidden_row(total, target_logit, scoring_.temperature);
     batch.max[0] = total.max;
     batch.greater[0] = total.greater;
-    results.log_sum[0] = log_sum;
-    results.token[0] = (target - max) / scoring_.temperature - log_sum;
-    results.entropy[0] = std::max(0.0, log_sum - total.weighted / total.sum / scoring_.temperature);
+    results.log_sum[0] = score.log_sum;
+    results.token[0] = score.token;
+    results.entropy[0] = score.entropy;
     log_probs_[row] = results.token[0];
     outputs_.write_rows(row, 0, 1, batch, results);
   }
@@ -231,7 +230,107 @@ class HiddenJob final : public ScoreJob {
   std::vector<double> log_probs_;  // [rows], 0 where not scored
 };
 
+// What enqueue_hidden works in, one after another in its caller's workspace.
+template <class T>
+struct HiddenWorkspace {
+  HiddenPlan plan;
+  size_t weight_bytes, bias_bytes, parts_bytes;
+
+  explicit HiddenWorkspace(const HiddenRows& in)
+      : plan(make_hidden_plan({in.rows, in.width, in.vocab, sizeof(T), kTileEntries<T>}, HiddenOptions(), SIZE_MAX)) {
+    const size_t rows = std::min(plan.target_rows, in.rows);
+    const size_t tiles = (std::min(plan.stripe_entries, in.vocab) + kTileEntries<T> - 1) / kTileEntries<T>;
+    weight_bytes = rows * in.width * sizeof(T);
+    bias_bytes = (rows * sizeof(float) + 15) / 16 * 16;
+    parts_bytes = tiles * std::min(plan.batch_rows, in.rows) * sizeof(HiddenPart);
+  }
+  size_t bytes() const { return weight_bytes + bias_bytes + parts_bytes; }
+};
+
+template <class T>
+Status enqueue_hidden_rows(const HiddenRows& in, const HiddenDevice& device, void* bytes, HiddenTotal* totals,
+                           float* target_logits, cudaStream_t stream) {
+  const HiddenWorkspace<T> workspace(in);
+  const HiddenPlan& plan = workspace.plan;
+  auto* const target_weight = static_cast<T*>(bytes);
+  auto* const target_bias = reinterpret_cast<float*>(static_cast<unsigned char*>(bytes) + workspace.weight_bytes);
+  auto* const parts =
+      reinterpret_cast<HiddenPart*>(reinterpret_cast<unsigned char*>(target_bias) + workspace.bias_bytes);
+  const auto* const hidden = static_cast<const T*>(in.hidden);
+  const auto* const weight = static_cast<const T*>(in.weight);
+  const auto matrix = [&](const T* data, size_t rows) {
+    return HiddenMatrix<T>{data, in.width, static_cast<uint32_t>(rows)};
+  };
+  HiddenTiles t{};
+  t.cap = make_soft_cap(in.softcap);
+  t.terms = make_term_parameters(in.temperature);
+  for (size_t first = 0; first < in.rows; first += plan.target_rows) {
+    const size_t rows = std::min(plan.target_rows, in.rows - first);
+    COVN_CUDA_TRY(launch(gather_targets, dim3(static_cast<unsigned>(rows)), dim3(kGatherThreads), 0, stream,
+                         reinterpret_cast<const GatheredBytes*>(weight),
+                         static_cast<uint32_t>(in.width * sizeof(T) / sizeof(GatheredBytes)), in.bias,
+                         in.targets + first, reinterpret_cast<GatheredBytes*>(target_weight), target_bias),
+                  "starting a kernel");
+    t.rows = t.entries = static_cast<uint32_t>(rows);
+    t.bias = in.bias != nullptr ? target_bias : nullptr;
+    t.diagonal = target_logits + first;
+    COVN_TRY(launch_diagonal(device, matrix(hidden + first * in.width, rows), matrix(target_weight, rows), t, stream));
+  }
+  t.diagonal = nullptr;
+  t.parts = parts;
+  for (size_t first = 0; first < in.rows; first += plan.batch_rows) {
+    t.rows = static_cast<uint32_t>(std::min(plan.batch_rows, in.rows - first));
+    t.targets = in.targets + first;
+    t.target_logits = target_logits + first;
+    for (size_t entry = 0; entry < in.vocab; entry += plan.stripe_entries) {
+      t.first_entry = static_cast<uint32_t>(entry);
+      t.entries = static_cast<uint32_t>(std::min(plan.stripe_entries, in.vocab - entry));
+      t.bias = in.bias != nullptr ? in.bias + entry : nullptr;
+      COVN_TRY(launch_stripe(device, matrix(hidden + first * in.width, t.rows),
+                             matrix(weight + entry * in.width, t.entries), t, entry == 0, totals + first, stream));
+    }
+  }
+  return {};
+}
+
+// Calls with an element of the type that `dtype` names.
+template <class Call>
+auto with_type(DType dtype, const Call& call) {
+  switch (dtype) {
+    case DType::f32: return call(float{});
+    case DType::f16: return call(Float16{});
+    default: return call(BFloat16{});
+  }
+}
+
 }  // namespace
+
+size_t hidden_workspace(const HiddenRows& in) {
+  if (in.rows == 0) return 0;
+  return with_type(in.dtype, [&]<class T>(T) { return HiddenWorkspace<T>(in).bytes(); });
+}
+
+Status enqueue_hidden(const HiddenRows& in, void* workspace, HiddenTotal* totals, float* target_logits,
+                      cudaStream_t stream) {
+  const size_t unit = in.dtype == DType::f32 ? 4 : 8;
+  if (in.width == 0 || in.width % unit != 0) {
+    return expected(Code::shape, "a multiple of " + std::to_string(unit), "width", std::to_string(in.width));
+  }
+  if (in.rows == 0) return {};
+  HiddenDevice device;
+  COVN_TRY(find_hidden_device(HiddenKernel::automatic, device));
+  return with_type(in.dtype, [&]<class T>(T) {
+    return enqueue_hidden_rows<T>(in, device, workspace, totals, target_logits, stream);
+  });
+}
+
+HiddenScore finish_hidden_row(const HiddenTotal& total, float target_logit, double temperature) {
+  // The sum holds the term of the largest logit, which is exactly 1.
+  const double log_sum = log_double(total.sum), max = total.max;
+  const double target = std::min(static_cast<double>(target_logit), max);
+  return {(target - max) / temperature - log_sum, log_sum,
+          std::max(0.0, log_sum - total.weighted / total.sum / temperature)};
+}
 
 Status make_hidden_job(HiddenRequest request, const HiddenOptions& options, std::unique_ptr<ScoreJob>& job) {
   COVN_TRY(check_hidden(request));
@@ -245,14 +344,9 @@ Status make_hidden_job(HiddenRequest request, const HiddenOptions& options, std:
     COVN_TRY(free_memory(free));
     budget = free / 2;
   }
-  const auto make = [&]<class T>(T) {
+  with_type(request.dtype, [&]<class T>(T) {
     job = std::make_unique<HiddenJob<T>>(std::move(request), std::move(tokens), options, device, budget);
-  };
-  switch (request.dtype) {
-    case DType::f32: make(float{}); break;
-    case DType::f16: make(Float16{}); break;
-    case DType::bf16: make(BFloat16{}); break;
-  }
+  });
   return {};
 }
 

@@ -1,0 +1,162 @@
+// covn's kernels for gpu.py, by plain C functions. Each enqueues on a stream of the caller's, through the launch
+// functions of native/cuda, what one call computes from data that lies on the device; pointers are the device's unless
+// their names begin with `host`. A function that can fail returns null, or what went wrong, valid until the thread's
+// next failure.
+#include <cstdint>
+#include <string>
+
+#include "covn/cuda.hpp"
+#include "cuda/pairwise.hpp"
+#include "cuda/device/draw_terms.hpp"
+#include "cuda/sample_logits.hpp"
+#include "cuda/score_hidden.hpp"
+#include "cuda/score_logits.hpp"
+#include "cuda/score_pair.hpp"
+#include "cuda/status.hpp"
+#include "cuda/tail_counts.hpp"
+
+#define COVN_BENCH extern "C" __attribute__((visibility("default")))
+
+using namespace covn;
+using namespace covn::cuda;
+
+namespace {
+
+const char* said(const Status& status) {
+  static std::string text;
+  if (status.ok()) return nullptr;
+  text = status.message;
+  return text.c_str();
+}
+const char* said(cudaError_t error) { return said(to_status(error, "starting a kernel")); }
+
+// Calls with an element of the type that `dtype` names.
+template <class Call>
+auto with_type(DType dtype, const Call& call) {
+  switch (dtype) {
+    case DType::f32: return call(float{});
+    case DType::f16: return call(Float16{});
+    default: return call(BFloat16{});
+  }
+}
+
+size_t row_parts(int dtype, size_t rows, size_t vocab) {
+  return rows * with_type(static_cast<DType>(dtype), [&]<class T>(T) { return row_cut<T>(vocab).parts; });
+}
+
+int multiprocessors() {
+  static const int count = [] {
+    int device = 0, found = 1;
+    static_cast<void>(cudaGetDevice(&device));
+    static_cast<void>(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, device));
+    return found;
+  }();
+  return count;
+}
+
+}  // namespace
+
+// What gpu.py knows of structs: their sizes, so that a change here is noticed there.
+COVN_BENCH void covn_sizes(uint64_t* host_sizes) {
+  const size_t sizes[] = {sizeof(RowScore), sizeof(DrawnRow), sizeof(HiddenTotal), sizeof(PairState), sizeof(TailSums)};
+  for (size_t size : sizes) *host_sizes++ = size;
+}
+
+COVN_BENCH const char* covn_synchronize() { return said(to_status(cudaDeviceSynchronize(), "waiting for it")); }
+
+COVN_BENCH uint64_t covn_score_workspace(int dtype, uint64_t rows, uint64_t vocab) {
+  return score_workspace(static_cast<DType>(dtype), rows, vocab) * sizeof(RowPart);
+}
+COVN_BENCH const char* covn_score(int dtype, const void* logits, uint64_t rows, uint64_t vocab, const int32_t* targets,
+                                  double temperature, void* workspace, void* scores, cudaStream_t stream) {
+  return said(enqueue_score(static_cast<DType>(dtype), logits, rows, vocab, targets, temperature,
+                            static_cast<RowPart*>(workspace), static_cast<RowScore*>(scores), stream));
+}
+
+COVN_BENCH uint64_t covn_sample_workspace(int dtype, uint64_t rows, uint64_t vocab) {
+  return row_parts(dtype, rows, vocab) * (sizeof(RowPart) + sizeof(double));
+}
+// `counters` [3, rows]: sequences, positions, first samples.
+COVN_BENCH const char* covn_sample(int dtype, const void* logits, uint64_t rows, uint64_t vocab,
+                                   const uint32_t* counters, double temperature, uint64_t top_k, double top_p,
+                                   double min_p, uint64_t seed, uint64_t count, void* workspace, void* row_states,
+                                   int32_t* tokens, uint8_t* open, float* log_prob, float* sampled_log_prob,
+                                   cudaStream_t stream) {
+  const SampleDraws draws{{temperature, top_k, top_p, min_p}, seed, 0, count};
+  auto* const parts = static_cast<RowPart*>(workspace);
+  const SampleWorkspace space{parts, reinterpret_cast<double*>(parts + row_parts(dtype, rows, vocab))};
+  const SampleOutputs out{static_cast<DrawnRow*>(row_states), tokens, open, log_prob, sampled_log_prob};
+  return with_type(static_cast<DType>(dtype), [&]<class T>(T) {
+    const SampleRows<T> in{static_cast<const T*>(logits), rows, vocab, counters, counters + rows, counters + 2 * rows};
+    return said(enqueue_sample(in, draws, space, out, stream));
+  });
+}
+// The uniforms that samples 0 .. count of a row are drawn at.
+COVN_BENCH void covn_sample_uniforms(uint64_t seed, uint32_t sequence, uint32_t position, uint64_t count,
+                                     double* host_uniforms) {
+  for (uint64_t i = 0; i < count; i++) {
+    host_uniforms[i] = sample_uniform(seed, sequence, position, static_cast<uint32_t>(i));
+  }
+}
+
+COVN_BENCH uint64_t covn_pair_parts(uint64_t vocab) { return pair_parts(vocab); }
+COVN_BENCH const char* covn_pair(int dtype, const void* reference, const void* model, uint64_t rows, uint64_t vocab,
+                                 double temperature, void* parts, cudaStream_t stream) {
+  return said(enqueue_pair(static_cast<DType>(dtype), reference, model, rows, vocab, temperature,
+                           static_cast<PairState*>(parts), stream));
+}
+// A row's log ratio, KL and squared Hellinger distance from its parts.
+COVN_BENCH void covn_pair_finish(const void* host_parts, uint64_t vocab, float reference_target, float model_target,
+                                 double temperature, double* host_result) {
+  const auto* const parts = static_cast<const PairState*>(host_parts);
+  const PairState state = merge_pair_parts(parts, pair_parts(vocab), temperature);
+  const PairResult result = finish_pair(state, reference_target, model_target, temperature);
+  host_result[0] = result.log_ratio, host_result[1] = result.kl, host_result[2] = result.hellinger;
+}
+
+COVN_BENCH const char* covn_pairwise(const double* log_probs, uint64_t models, uint64_t responses,
+                                     const double* thresholds, uint64_t threshold_count, uint64_t* counts,
+                                     uint64_t* bad, cudaStream_t stream) {
+  constexpr size_t kCheckBlock = 4096;
+  return said(enqueue_pair_counts(log_probs, responses, models, responses, thresholds, threshold_count, counts, bad, 0,
+                                  kCheckBlock, stream));
+}
+
+// The power of two that weights are counted in.
+COVN_BENCH int covn_tail_unit(double largest, uint64_t count) { return fixed_unit(largest, count); }
+COVN_BENCH const char* covn_tails(const double* log_ratios, const double* weights, uint64_t count,
+                                  const double* thresholds, uint64_t threshold_count, int unit, void* sums,
+                                  uint64_t* bad, cudaStream_t stream) {
+  const TailInput in{log_ratios,
+                     weights,
+                     count,
+                     thresholds,
+                     static_cast<uint32_t>(threshold_count),
+                     unit,
+                     static_cast<TailSums*>(sums),
+                     reinterpret_cast<unsigned long long*>(bad),
+                     0};
+  return said(enqueue_tail_counts(in, multiprocessors(), stream));
+}
+
+COVN_BENCH uint64_t covn_hidden_workspace(int dtype, uint64_t rows, uint64_t width, uint64_t vocab) {
+  HiddenRows in{};
+  in.dtype = static_cast<DType>(dtype), in.rows = rows, in.width = width, in.vocab = vocab;
+  return hidden_workspace(in);
+}
+COVN_BENCH const char* covn_hidden(int dtype, const void* hidden, const void* weight, uint64_t rows, uint64_t width,
+                                   uint64_t vocab, const float* bias, double softcap, double temperature,
+                                   const int32_t* targets, void* workspace, void* totals, float* target_logits,
+                                   cudaStream_t stream) {
+  const HiddenRows in{
+      static_cast<DType>(dtype), hidden, weight, rows, width, vocab, bias, softcap, temperature, targets};
+  return said(enqueue_hidden(in, workspace, static_cast<HiddenTotal*>(totals), target_logits, stream));
+}
+// Log-probs of the targets of rows.
+COVN_BENCH void covn_hidden_finish(const void* host_totals, const float* host_target_logits, uint64_t rows,
+                                   double temperature, double* host_tokens) {
+  const auto* const totals = static_cast<const HiddenTotal*>(host_totals);
+  for (uint64_t row = 0; row < rows; row++) {
+    host_tokens[row] = finish_hidden_row(totals[row], host_target_logits[row], temperature).token;
+  }
+}
