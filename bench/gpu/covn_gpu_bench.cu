@@ -6,6 +6,7 @@
 #include <string>
 
 #include "covn/cuda.hpp"
+#include "cuda/element_type.hpp"
 #include "cuda/pairwise.hpp"
 #include "cuda/device/draw_terms.hpp"
 #include "cuda/sample_logits.hpp"
@@ -29,16 +30,6 @@ const char* said(const Status& status) {
   return text.c_str();
 }
 const char* said(cudaError_t error) { return said(to_status(error, "starting a kernel")); }
-
-// Calls with an element of the type that `dtype` names.
-template <class Call>
-auto with_type(DType dtype, const Call& call) {
-  switch (dtype) {
-    case DType::f32: return call(float{});
-    case DType::f16: return call(Float16{});
-    default: return call(BFloat16{});
-  }
-}
 
 size_t row_parts(int dtype, size_t rows, size_t vocab) {
   return rows * with_type(static_cast<DType>(dtype), [&]<class T>(T) { return row_cut<T>(vocab).parts; });

@@ -39,7 +39,7 @@ def group_table(results):
     for r in results:
         name = f"{r['by']} ({r['note']})" if r.get("note") else r["by"]
         if r["status"] != "measured":
-            rows.append([name, r["status"].replace("|", "/"), *[""] * (len(head) - 2)])
+            rows.append([f"{name}: {r['status'].replace('|', '/')}", *[""] * (len(head) - 1)])
             continue
         cells = [name, digits(r["value"]), digits(r["seconds"] * 1e3), f"{digits(r['timesAsFast'])}x"]
         cells += [f"{r['error']:.1e}" if "error" in r else "", size(r["workspace"])]

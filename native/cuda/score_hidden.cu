@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "covn/cuda.hpp"
+#include "cuda/element_type.hpp"
 #include "cuda/free_memory.hpp"
 #include "cuda/hidden_buffers.hpp"
 #include "cuda/hidden_gather.cuh"
@@ -291,16 +292,6 @@ Status enqueue_hidden_rows(const HiddenRows& in, const HiddenDevice& device, voi
     }
   }
   return {};
-}
-
-// Calls with an element of the type that `dtype` names.
-template <class Call>
-auto with_type(DType dtype, const Call& call) {
-  switch (dtype) {
-    case DType::f32: return call(float{});
-    case DType::f16: return call(Float16{});
-    default: return call(BFloat16{});
-  }
 }
 
 }  // namespace
