@@ -55,7 +55,7 @@ def build(arch, jobs=2):
         nvcc = find_nvcc()
         if nvcc is None:
             raise SystemExit("gpu.py: expected nvcc in PATH, CUDA_PATH or /usr/local/cuda but found nothing")
-        settings = ["-DCOVN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={nvcc}", f"-DCOVN_CUDA_ARCHITECTURE={arch}"]
+        settings = ["-DCOVN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={nvcc}", f"-DCOVN_CUDA_ARCHITECTURES={arch}"]
     commands = [
         ["cmake", "-S", ROOT, "-B", folder, *settings],
         ["cmake", "--build", folder, "--target", target, "--parallel", str(jobs)],
