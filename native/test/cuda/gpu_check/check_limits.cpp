@@ -41,7 +41,8 @@ const RegisterCheck too_large("too large a request", [](const Scale& scale, Repo
                next.ok() && counts == want);
 });
 
-// 262,144 tokens of e^-20.5 beside one of 1 have 3.28e-4 of all: 32.8 draws of 1e5, 18 to 53 of them in 99.9 of 100 runs.
+// 262,144 tokens of e^-20.5 beside one of 1 have 3.28e-4 of all: 32.8 draws of 1e5, 18 to 53 of them in 99.9 of 100
+// runs.
 const RegisterCheck tails("rare tokens", [](const Scale& scale, Report& report) {
   if (scale.small) return report.skip("rare tokens", "left to the full run");
   constexpr size_t kVocab = 262145, kSamples = 100000, kHead = 100000;

@@ -44,8 +44,8 @@ void check_batches(const Operation& operation, const Output& whole, Report& repo
     }
     largest = size;
   }
-  report.holds(name + "bits in batches of 1 to " + std::to_string(largest), std::to_string(differing) + " differ", of(all),
-               differing == 0);
+  report.holds(name + "bits in batches of 1 to " + std::to_string(largest), std::to_string(differing) + " differ",
+               of(all), differing == 0);
   Rows reversed = first_rows(operation.rows);
   std::reverse(reversed.begin(), reversed.end());
   differing = differing_rows(run(operation, Where::device, reversed), whole, reversed, operation.rows);

@@ -28,8 +28,8 @@ void check_parity(const Operation& operation, Report& report, bool planted) {
   for (size_t c = 0; c < got.columns.size(); c++) {
     const Column &device = got.columns[c], &cpu = want.columns[c];
     if (device.values.size() != cpu.values.size() || cpu.values.empty()) {
-      report.holds(name + cpu.name, std::to_string(device.values.size()) + " numbers", std::to_string(cpu.values.size()),
-                   false);
+      report.holds(name + cpu.name, std::to_string(device.values.size()) + " numbers",
+                   std::to_string(cpu.values.size()), false);
       continue;
     }
     double worst = 0.0;

@@ -22,7 +22,9 @@ DeviceUse device_use() {
 }
 std::vector<std::string> device_findings() { return cuda::emulator::take_findings(); }
 
-std::string describe_device(const cuda::DeviceInfo&) { return "emulated: no device, its kernels run on this processor"; }
+std::string describe_device(const cuda::DeviceInfo&) {
+  return "emulated: no device, its kernels run on this processor";
+}
 
 Hog::Hog(size_t left) { cuda::emulator::set_memory(left); }
 Hog::~Hog() { cuda::emulator::set_memory(size_t{1} << 30); }

@@ -13,9 +13,7 @@
 namespace covn::gpu_check {
 
 inline constexpr DType kDTypes[] = {DType::f32, DType::f16, DType::bf16};
-inline const char* name_of(DType dtype) {
-  return dtype == DType::f32 ? "f32" : dtype == DType::f16 ? "f16" : "bf16";
-}
+inline const char* name_of(DType dtype) { return dtype == DType::f32 ? "f32" : dtype == DType::f16 ? "f16" : "bf16"; }
 inline size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 
 // [rows, width] of the type.

@@ -1,10 +1,10 @@
-// Checks a CUDA device, or the emulated one: every operation of covn/cuda.hpp beside the CPU's. A line for each check, last
-// "N passed, N failed"; exit status 0 where none failed, 2 where nothing could be checked.
+// Checks a CUDA device, or the emulated one: every operation of covn/cuda.hpp beside the CPU's. A line for each check,
+// last "N passed, N failed"; exit status 0 where none failed, 2 where nothing could be checked.
 //
 //   covn_gpu_check [--small] [--only TEXT] [--planted memcheck|racecheck|initcheck|synccheck|wrong-result]
 //
-// --small: little data, for compute-sanitizer. --only: checks whose name has TEXT in it. --planted: a bug, for whoever is
-// to find it.
+// --small: little data, for compute-sanitizer. --only: checks whose name has TEXT in it. --planted: a bug, for whoever
+// is to find it.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -62,8 +62,10 @@ int main(int argc, char** argv) {
     if (word == "--small") {
       scale.small = true;
     } else if (word == "--only" ? !value(only) : word == "--planted" ? !value(planted) || !is_bug(planted) : true) {
-      return refuse("Expected [--small] [--only TEXT] [--planted memcheck|racecheck|initcheck|synccheck|wrong-result] "
-                    "but received " + word);
+      return refuse(
+          "Expected [--small] [--only TEXT] [--planted memcheck|racecheck|initcheck|synccheck|wrong-result] "
+          "but received " +
+          word);
     }
   }
   cuda::DeviceInfo info;

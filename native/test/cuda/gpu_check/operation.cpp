@@ -23,7 +23,9 @@ Output run_to_end(Run run) {
   return output;
 }
 
-Output run(const Operation& operation, Where where, const Rows& rows) { return run_to_end(operation.start(where, rows)); }
+Output run(const Operation& operation, Where where, const Rows& rows) {
+  return run_to_end(operation.start(where, rows));
+}
 
 Rows first_rows(size_t count) {
   Rows rows(count);

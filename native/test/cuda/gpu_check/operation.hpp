@@ -1,6 +1,6 @@
-// An operation of covn/cuda.hpp as the checks see it: something that can be started on the device or on the CPU for some
-// of its rows, and whose outputs are columns of numbers. A file operation_*.cpp registers operations; check_*.cpp have the
-// checks that all of them go through.
+// An operation of covn/cuda.hpp as the checks see it: something that can be started on the device or on the CPU for
+// some of its rows, and whose outputs are columns of numbers. A file operation_*.cpp registers operations; check_*.cpp
+// have the checks that all of them go through.
 #pragma once
 
 #include <cstdint>

@@ -83,9 +83,9 @@ Operation tail_operation(size_t count, bool weighted) {
       return run;
     }
     std::unique_ptr<TailCountsJob> made;
-    run.status = cuda::make_tail_counts_job({data->log_ratios.data(), weighted ? data->weights.data() : nullptr,
-                                             data->log_ratios.size(), kThresholds},
-                                            made);
+    run.status = cuda::make_tail_counts_job(
+        {data->log_ratios.data(), weighted ? data->weights.data() : nullptr, data->log_ratios.size(), kThresholds},
+        made);
     const std::shared_ptr<TailCountsJob> job = std::move(made);
     run.job = job;
     run.collect = [data, job, columns] { return columns(job->counts(), job->weights()); };
@@ -97,7 +97,8 @@ Operation tail_operation(size_t count, bool weighted) {
 const RegisterOperations operations("5 counts", [](const Scale& scale) {
   Factories factories;
   factories.emplace_back([=] { return pairwise_operation(3, scale.pick<size_t>(300'000, 4100)); });
-  factories.emplace_back([=] { return pairwise_operation(scale.pick<size_t>(197, 67), scale.pick<size_t>(20'011, 200)); });
+  factories.emplace_back(
+      [=] { return pairwise_operation(scale.pick<size_t>(197, 67), scale.pick<size_t>(20'011, 200)); });
   factories.emplace_back([=] { return tail_operation(scale.pick<size_t>(10'000'019, 20'011), false); });
   factories.emplace_back([=] { return tail_operation(scale.pick<size_t>(10'000'019, 20'011), true); });
   return factories;

@@ -12,8 +12,8 @@ struct Shape {
   double bound;
 };
 
-// Ranks are the CPU's where logits are: those of floats. Logits of 16-bit numbers are summed otherwise, and the target's
-// may change places with one that lies within the rounding.
+// Ranks are the CPU's where logits are: those of floats. Logits of 16-bit numbers are summed otherwise, and the
+// target's may change places with one that lies within the rounding.
 constexpr double kRankBound16 = 2;
 
 Operation hidden_operation(const Shape& shape) {
@@ -33,7 +33,8 @@ Operation hidden_operation(const Shape& shape) {
   }
   Operation operation;
   operation.name = std::string("scoreHidden ") + name_of(shape.dtype) + " " + std::to_string(shape.rows) + " x " +
-                   std::to_string(shape.width) + " x " + std::to_string(shape.vocab) + (shape.extras ? " soft-cap" : "");
+                   std::to_string(shape.width) + " x " + std::to_string(shape.vocab) +
+                   (shape.extras ? " soft-cap" : "");
   operation.rows = shape.rows;
   operation.all_checks = shape.all_checks;
   operation.start = [all = std::shared_ptr<const Data>(all), shape](Where where, const Rows& rows) {
@@ -76,8 +77,8 @@ const RegisterOperations operations("2 scoreHidden", [](const Scale& scale) {
   Factories factories;
   const auto add = [&](Shape shape) { factories.emplace_back([shape] { return hidden_operation(shape); }); };
   for (const DType dtype : kDTypes) {
-    // How a device's tensor cores round sums is not specified. Were each of width / 16 steps to cut off 2^-23 of a sum of
-    // 4 or so, a logit would be 1e-5 off; the emulated ones, and floats anywhere, keep to the tests' bound.
+    // How a device's tensor cores round sums is not specified. Were each of width / 16 steps to cut off 2^-23 of a sum
+    // of 4 or so, a logit would be 1e-5 off; the emulated ones, and floats anywhere, keep to the tests' bound.
     const bool open = dtype != DType::f32 && !scale.emulated;
     const double bound = open ? 1e-5 : 3e-6;
     add({dtype, scale.pick<size_t>(8192, 40), scale.pick<size_t>(256, 72), scale.pick<size_t>(5003, 300), false, true,

@@ -20,7 +20,8 @@ Operation sample_operation(const Shape& shape) {
     Numbers logits;
     std::vector<uint32_t> sequences, positions, firsts;
   };
-  const auto all = std::make_shared<Data>(Data{normal_numbers(shape.dtype, shape.rows, shape.vocab, 3.0, 10), {}, {}, {}});
+  const auto all =
+      std::make_shared<Data>(Data{normal_numbers(shape.dtype, shape.rows, shape.vocab, 3.0, 10), {}, {}, {}});
   test::Random random(11);
   for (size_t row = 0; row < shape.rows; row++) {
     all->sequences.push_back(static_cast<uint32_t>(random.bits()));
@@ -38,11 +39,11 @@ Operation sample_operation(const Shape& shape) {
       std::vector<int32_t> tokens;
       std::vector<float> log_prob, sampled_log_prob;
     };
-    const auto state = std::make_shared<State>(State{{all->logits.take(rows), take(all->sequences, rows),
-                                                      take(all->positions, rows), take(all->firsts, rows)},
-                                                     {},
-                                                     {},
-                                                     {}});
+    const auto state = std::make_shared<State>(
+        State{{all->logits.take(rows), take(all->sequences, rows), take(all->positions, rows), take(all->firsts, rows)},
+              {},
+              {},
+              {}});
     const size_t draws = rows.size() * shape.samples;
     state->tokens.resize(draws, -7);
     state->log_prob.resize(draws);
