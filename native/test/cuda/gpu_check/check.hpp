@@ -24,6 +24,8 @@ struct RegisterCheck {
 
 // check_operation.cpp
 void check_operation(const Operation& operation, const Scale& scale, Report& report);
+// How far two results are apart: infinitely, where only one is NaN or infinities differ.
+double distance(double a, double b);
 // check_parity.cpp: a line for each column; a number of the CPU's is changed before where `planted`.
 void check_parity(const Operation& operation, Report& report, bool planted = false);
 

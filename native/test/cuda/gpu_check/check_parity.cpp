@@ -4,16 +4,11 @@
 #include "test/cuda/gpu_check/check.hpp"
 
 namespace covn::gpu_check {
-namespace {
-
-// Infinite where only one is NaN, or infinities differ.
 double distance(double a, double b) {
   if (a == b || (std::isnan(a) && std::isnan(b))) return 0.0;
   const double d = std::fabs(a - b);
   return std::isnan(d) ? HUGE_VAL : d;
 }
-
-}  // namespace
 
 void check_parity(const Operation& operation, Report& report, bool planted) {
   const Rows rows = first_rows(operation.rows);
