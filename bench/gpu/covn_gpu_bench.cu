@@ -53,7 +53,14 @@ COVN_BENCH void covn_sizes(uint64_t* host_sizes) {
   for (size_t size : sizes) *host_sizes++ = size;
 }
 
-COVN_BENCH const char* covn_synchronize() { return said(to_status(cudaDeviceSynchronize(), "waiting for it")); }
+COVN_BENCH const char* covn_synchronize() { return said(to_status(cudaDeviceSynchronize(), "waiting for kernels")); }
+
+// For the emulator, which has no stream that is there from the start.
+COVN_BENCH cudaStream_t covn_make_stream() {
+  cudaStream_t stream = nullptr;
+  static_cast<void>(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return stream;
+}
 
 COVN_BENCH uint64_t covn_score_workspace(int dtype, uint64_t rows, uint64_t vocab) {
   return score_workspace(static_cast<DType>(dtype), rows, vocab) * sizeof(RowPart);

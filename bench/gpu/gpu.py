@@ -30,6 +30,7 @@ def parse(argv):
     parser.add_argument("--json", metavar="FILE", help="every number")
     parser.add_argument("--results", metavar="FILE", help="where the tables go; bench/RESULTS.md after a whole run")
     parser.add_argument("--from", dest="recorded", metavar="FILE", help="the tables of a --json FILE; nothing is run")
+    parser.add_argument("--library", metavar="FILE", help="one that was built elsewhere; none is built")
     parser.add_argument("--emulated", action="store_true", help="check this benchmark without a GPU: its times mean nothing")
     return parser.parse_args(argv)
 
@@ -79,13 +80,9 @@ def run(options):
     if not options.emulated and not torch.cuda.is_available():
         raise SystemExit("gpu.py: expected an NVIDIA GPU that torch can use but found none")
     torch.set_grad_enabled(False)
-    if options.emulated:
-        path, stream = build(None), lambda: None
-    else:
-        torch.cuda.init()
-        path = build(architecture(torch.cuda.get_device_capability(0)))
-        stream = lambda: torch.cuda.current_stream().cuda_stream
-    bench = Bench(Library(path, stream), options.quick, options.emulated)
+    arch = None if options.emulated else architecture(torch.cuda.get_device_capability(0))
+    stream = None if options.emulated else (lambda: torch.cuda.current_stream().cuda_stream)
+    bench = Bench(Library(options.library or build(arch), stream), options.quick, options.emulated)
     machine, uuid = machine_of(options.emulated)
     machine["clocks"]["before"] = clocks(uuid)
     results = run_cases(bench, options.only or list(CASES))

@@ -21,6 +21,7 @@ ENQUEUED = {
     "hidden": [_int, _pointer, _pointer, _count, _count, _count, _pointer, _double, _double] + [_pointer] * 4,
 }
 PLAIN = {
+    "make_stream": (_pointer, []),
     "sizes": (None, [_pointer]),
     "score_workspace": (_count, [_int, _count, _count]),
     "sample_workspace": (_count, [_int, _count, _count]),
@@ -70,9 +71,8 @@ def build(arch, jobs=2):
 class Library:
     """Functions by their names without `covn_`. A tensor stands for its memory, None for a null pointer."""
 
-    def __init__(self, path, stream):
+    def __init__(self, path, stream=None):
         self._library = ctypes.CDLL(str(path))
-        self._stream = stream  # a function: torch's current one
         for name, arguments in ENQUEUED.items():
             function = getattr(self._library, f"covn_{name}")
             function.restype, function.argtypes = ctypes.c_char_p, [*arguments, _pointer]
@@ -80,6 +80,8 @@ class Library:
             function = getattr(self._library, f"covn_{name}")
             function.restype, function.argtypes = result, arguments
         self._library.covn_synchronize.restype = ctypes.c_char_p
+        made = None if stream else self._library.covn_make_stream()
+        self._stream = stream or (lambda: made)  # a function: torch's current one
         sizes = (ctypes.c_uint64 * len(STRUCTS))()
         self._library.covn_sizes(sizes)
         self.sizes = dict(zip(STRUCTS, sizes))
