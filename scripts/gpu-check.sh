@@ -30,10 +30,10 @@ refuse() {
 outcome() { # name, figure, whether it is right (0)
   if [ "$3" -eq 0 ]; then
     passed=$((passed + 1))
-    printf '%-58s %-37s ok\n' "$1" "$2"
+    printf '%-66s %-37s ok\n' "$1" "$2"
   else
     failed=$((failed + 1))
-    printf '%-58s %-37s FAILED\n' "$1" "$2"
+    printf '%-66s %-37s FAILED\n' "$1" "$2"
   fi
 }
 
@@ -109,7 +109,7 @@ sanitize() { # log, tool, arguments of the program...
 operations='scoreLogits scoreHidden scorePair sampleLogits counts'
 for tool in memcheck racecheck initcheck synccheck; do
   if [ "$SECONDS" -ge "$deadline" ]; then
-    printf '%-58s skipped: %s s are over\n' "$tool" "$deadline"
+    printf '%-66s skipped: %s s are over\n' "$tool" "$deadline"
     continue
   fi
   # Side by side: they keep the processors busy more than the device.
@@ -132,7 +132,7 @@ for tool in memcheck racecheck initcheck synccheck; do
     log=$logs/$tool-$operation
     status=$(cat "$log.status")
     if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
-      printf '%-58s skipped: took longer than %s s\n' "$tool: $operation" "$limit"
+      printf '%-66s skipped: took longer than %s s\n' "$tool: $operation" "$limit"
       continue
     fi
     summary=$(sed -n 's/^========= \(.*SUMMARY: .*\)/\1/p' "$log" | tail -n 1)

@@ -40,6 +40,7 @@ int run_all(const Scale& scale, const std::string& only) {
   for (const auto& [name, check] : checks) {
     if (wanted(name)) check(scale, report);
   }
+  if (report.empty()) return refuse("Expected part of a check's name for --only but received " + only);
   if (scale.emulated) {
     const std::vector<std::string> findings = device_findings();
     for (const std::string& finding : findings) std::printf("found: %s\n", finding.c_str());
@@ -55,17 +56,20 @@ int main(int argc, char** argv) {
   std::string only, planted;
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    const auto value = [&](std::string& to) {
-      if (i + 1 < argc) to = argv[++i];
-      return !to.empty();
-    };
+    const std::string value = i + 1 < argc ? argv[i + 1] : "";
     if (word == "--small") {
       scale.small = true;
-    } else if (word == "--only" ? !value(only) : word == "--planted" ? !value(planted) || !is_bug(planted) : true) {
+    } else if (word == "--only" && !value.empty()) {
+      only = value;
+      i++;
+    } else if (word == "--planted" && is_bug(value)) {
+      planted = value;
+      i++;
+    } else {
       return refuse(
-          "Expected [--small] [--only TEXT] [--planted memcheck|racecheck|initcheck|synccheck|wrong-result] "
-          "but received " +
-          word);
+          "Expected [--small] [--only TEXT] [--planted memcheck|racecheck|initcheck|synccheck|wrong-result] but "
+          "received " +
+          word + " " + value);
     }
   }
   cuda::DeviceInfo info;

@@ -4,8 +4,8 @@
 namespace covn::gpu_check {
 namespace {
 
-// Log-probs are those of scoreLogits on the device.
-constexpr double kBound = 2e-6;
+// Log-probs are those of scoreLogits on the device, to 2e-6; both are floats of at most 16 or so.
+constexpr double kBound = 2e-6 + 16 * 0x1p-23;
 
 struct Shape {
   DType dtype;

@@ -1,7 +1,6 @@
 // What a check says: a line each, and the counts at the end.
 #pragma once
 
-#include <cstdarg>
 #include <cstdio>
 #include <string>
 
@@ -22,7 +21,7 @@ class Report {
   // Never counted as passed.
   void skip(const std::string& name, const std::string& reason) {
     skipped_++;
-    std::printf("%-58s skipped: %s\n", name.c_str(), reason.c_str());
+    std::printf("%-66s skipped: %s\n", name.c_str(), reason.c_str());
     std::fflush(stdout);
   }
 
@@ -34,11 +33,12 @@ class Report {
     return failed_ == 0 && passed_ > 0 ? 0 : 1;
   }
   int failed() const { return failed_; }
+  bool empty() const { return passed_ + failed_ + skipped_ == 0; }
 
  private:
   bool say(const std::string& name, const std::string& figure, const std::string& bound, bool ok) {
     (ok ? passed_ : failed_)++;
-    std::printf("%-58s %-14s %-22s %s\n", name.c_str(), figure.c_str(), bound.c_str(), ok ? "ok" : "FAILED");
+    std::printf("%-66s %-14s %-22s %s\n", name.c_str(), figure.c_str(), bound.c_str(), ok ? "ok" : "FAILED");
     std::fflush(stdout);
     return ok;
   }
