@@ -99,13 +99,7 @@ Status tails_large(const Scale& scale, std::vector<Outcome>& outcomes) {
   return {};
 }
 
-const RegisterCheck large("past 2^32, counts", [](const Scale& scale, Report& report) {
-  const auto check = [&](const char* what, size_t gibibytes, auto run) {
-    check_large(scale, report, what, gibibytes, [&](auto& outcomes) { return run(scale, outcomes); });
-  };
-  check("pairwise counts", 34, pairs_large);
-  check("tail counts", 34, tails_large);
-});
+const RegisterLarge pairs("pairwise counts", 34, pairs_large), tails("tail counts", 34, tails_large);
 
 }  // namespace
 }  // namespace covn::gpu_check

@@ -1,8 +1,8 @@
 // scoreHidden with more than 2^32 weights, and more than 2^32 logits, that lie on the device.
+#include <algorithm>
 #include <bit>
 
 #include "cuda/score_hidden.hpp"
-#include "reference/hidden.hpp"
 #include "test/cuda/gpu_check/large.hpp"
 #include "test/cuda/gpu_check/logits.hpp"
 
@@ -13,8 +13,8 @@ using namespace covn::cuda;
 
 constexpr float kLift = 12.0f;
 
-// Entries of the vocabulary repeat after `period`, which divides no power of two: a reference in long double needs that
-// many logits, and whoever loses the upper bits of a place finds other weights there. A bias of kLift is on the entries
+// Entries of the vocabulary repeat after `period`, which divides no power of two: a reference in double needs that many
+// logits, and whoever loses the upper bits of a place finds other weights there. A bias of kLift is on the entries
 // that begin past 2^32, so that they decide the sum.
 struct Size {
   size_t rows, width, vocab, lifted, period;
@@ -58,26 +58,27 @@ std::vector<float> numbers(size_t first, size_t count, uint64_t seed, int expone
 }
 
 struct Expected {
-  long double token;
+  double token;
   uint64_t least_rank, greatest_rank;  // logits that lie nearer than `near` to the target's may count or not
 };
-Expected expected(const Size& size, size_t row, const std::vector<float>& weight, long double near) {
+Expected expected(const Size& size, size_t row, const std::vector<float>& weight, double near) {
   const std::vector<float> hidden = numbers(row * size.width, size.width, kHiddenSeed, kHiddenExponent);
-  const std::vector<long double> logits =
-      reference::head_logits(hidden.data(), weight.data(), size.width, size.period, nullptr, 0.0L);
-  const auto target = static_cast<size_t>(size.target(row));
+  std::vector<double> logits(size.period, 0.0);
+  for (size_t i = 0; i < weight.size(); i++) {
+    logits[i / size.width] += static_cast<double>(hidden[i % size.width]) * weight[i];
+  }
   const auto logit = [&](size_t entry) { return logits[entry % size.period] + size.bias(entry); };
-  const long double at = logit(target);
+  const auto target = static_cast<size_t>(size.target(row));
   Expected result{0, 1, 1};
-  long double sum = 0;
+  double sum = 0;
   // Entries of one residue and one bias have one logit.
   for (const size_t begin : {size_t{0}, size.lifted}) {
     const size_t end = begin == 0 ? size.lifted : size.vocab;
     for (size_t entry = begin; entry < std::min(begin + size.period, end); entry++) {
       const size_t count = (end - entry + size.period - 1) / size.period;
-      const long double above = logit(entry) - at;
+      const double above = logit(entry) - logit(target);
       const bool same = entry % size.period == target % size.period && size.bias(entry) == size.bias(target);
-      sum += static_cast<long double>(count) * std::exp(above);
+      sum += static_cast<double>(count) * std::exp(above);
       if (above > near) result.least_rank += count;
       if (above > -near && !same) result.greatest_rank += count;
     }
@@ -130,16 +131,14 @@ Status hidden_large(const Scale& scale, std::vector<Outcome>& outcomes) {
     const Expected want = expected(size, row, period, bound);
     const HiddenScore score = finish_hidden_row(got[row], got_targets[row], 1.0);
     const uint64_t rank = uint64_t{got[row].greater} + 1;
-    worst = std::fmax(worst, distance(score.token, static_cast<double>(want.token)));
+    worst = std::fmax(worst, distance(score.token, want.token));
     wrong_ranks += rank < want.least_rank || rank > want.greatest_rank;
   }
   outcomes = {{"log-prob", worst, bound}, {"wrong ranks", wrong_ranks, 0}};
   return {};
 }
 
-const RegisterCheck large("past 2^32, hidden", [](const Scale& scale, Report& report) {
-  check_large(scale, report, "scoreHidden", 10, [&](auto& outcomes) { return hidden_large(scale, outcomes); });
-});
+const RegisterLarge hidden("scoreHidden", 10, hidden_large);
 
 }  // namespace
 }  // namespace covn::gpu_check

@@ -214,14 +214,8 @@ Status sample_large(const Scale& scale, std::vector<Outcome>& outcomes) {
   return {};
 }
 
-const RegisterCheck large("past 2^32, logits", [](const Scale& scale, Report& report) {
-  const auto check = [&](const char* what, size_t gibibytes, auto run) {
-    check_large(scale, report, what, gibibytes, [&](auto& outcomes) { return run(scale, outcomes); });
-  };
-  check("scoreLogits", 10, score_large);
-  check("scorePair", 19, pair_large);
-  check("sampleLogits", 10, sample_large);
-});
+const RegisterLarge score("scoreLogits", 10, score_large), pair("scorePair", 19, pair_large),
+    sample("sampleLogits", 10, sample_large);
 
 }  // namespace
 }  // namespace covn::gpu_check

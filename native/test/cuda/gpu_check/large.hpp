@@ -26,22 +26,27 @@ struct Outcome {
   double figure, bound;
 };
 
-// `run` gives a Status and fills the outcomes. Where there is no such device it runs too, with little data and under
-// another name, so that what is skipped is known to work.
-template <class Run>
-void check_large(const Scale& scale, Report& report, const std::string& what, size_t gibibytes, const Run& run) {
-  const std::string full = "past 2^32: " + what;
-  if (scale.tiny()) {
-    report.skip(full, scale.emulated ? "the emulator is too slow" : "left to the full run");
-  } else if (device_memory().first >> 30 < gibibytes) {
-    return report.skip(full, "needs " + std::to_string(gibibytes) + " GiB of free device memory");
+// A check under the name "past 2^32: `what`". Where there is no such device, or too little is to be done, it runs too,
+// with little data and under another name, so that what is skipped is known to work.
+struct RegisterLarge {
+  using Run = Status (*)(const Scale&, std::vector<Outcome>&);
+
+  RegisterLarge(const std::string& what, size_t gibibytes, Run run) {
+    const std::string full = "past 2^32: " + what;
+    RegisterCheck(full, [=](const Scale& scale, Report& report) {
+      if (scale.tiny()) {
+        report.skip(full, scale.emulated ? "the emulator is too slow" : "left to the full run");
+      } else if (device_memory().first >> 30 < gibibytes) {
+        return report.skip(full, "needs " + std::to_string(gibibytes) + " GiB of free device memory");
+      }
+      const std::string name = scale.tiny() ? "where it lies: " + what : full;
+      std::vector<Outcome> outcomes;
+      const Status status = run(scale, outcomes);
+      if (!status.ok()) report.holds(name, status.message, "no error", false);
+      for (const Outcome& outcome : outcomes) report.at_most(name + ", " + outcome.name, outcome.figure, outcome.bound);
+    });
   }
-  const std::string name = scale.tiny() ? "on the device, small: " + what : full;
-  std::vector<Outcome> outcomes;
-  const Status status = run(outcomes);
-  if (!status.ok()) report.holds(name, status.message, "no error", false);
-  for (const Outcome& outcome : outcomes) report.at_most(name + ", " + outcome.name, outcome.figure, outcome.bound);
-}
+};
 
 // Kernels that fill an array go through its places in steps of the grid, of any size.
 constexpr unsigned kFillThreads = 256;
