@@ -8,6 +8,8 @@ namespace covn::gpu_check {
 
 class Report {
  public:
+  explicit Report(bool quiet = false) : quiet_(quiet) {}
+
   // `figure` was measured and is to be at most `bound`; a NaN is not.
   bool at_most(const std::string& name, double figure, double bound) {
     char text[64], limit[64];
@@ -38,11 +40,13 @@ class Report {
  private:
   bool say(const std::string& name, const std::string& figure, const std::string& bound, bool ok) {
     (ok ? passed_ : failed_)++;
+    if (quiet_) return ok;
     std::printf("%-66s %-14s %-22s %s\n", name.c_str(), figure.c_str(), bound.c_str(), ok ? "ok" : "FAILED");
     std::fflush(stdout);
     return ok;
   }
 
+  const bool quiet_;
   int passed_ = 0, failed_ = 0, skipped_ = 0;
 };
 
