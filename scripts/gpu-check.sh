@@ -108,6 +108,8 @@ sanitize() { # log, tool, arguments of the program...
 }
 # The tool's last line, "ERROR SUMMARY: 0 errors" or "RACECHECK SUMMARY: 0 hazards displayed ..".
 summary_of() { sed -n 's/^========= \(.*SUMMARY: .*\)/\1/p' "$1" | tail -n 1; }
+declare -A planted=([memcheck]=write_out_of_bounds [racecheck]=race_in_shared_memory
+  [initcheck]=read_uninitialised [synccheck]=divergent_barrier) # kernels, which the tool is to name
 operations='scoreLogits scoreHidden scorePair sampleLogits counts'
 for tool in memcheck racecheck initcheck synccheck; do
   if [ "$SECONDS" -ge "$deadline" ]; then
@@ -127,7 +129,8 @@ for tool in memcheck racecheck initcheck synccheck; do
 
   status=$(cat "$logs/$tool.status")
   summary=$(summary_of "$logs/$tool")
-  [ "$status" -eq "$found" ] || [[ $summary =~ SUMMARY:\ [1-9] ]] # warnings have no exit status
+  # Warnings have no exit status.
+  { [ "$status" -eq "$found" ] || [[ $summary =~ SUMMARY:\ [1-9] ]]; } && grep -q "${planted[$tool]}" "$logs/$tool"
   right=$?
   [ "$right" -eq 0 ] || tail -n 20 "$logs/$tool"
   outcome "control: $tool finds the planted bug" "${summary:-exit status $status, to be $found}" "$right"
