@@ -131,6 +131,7 @@ class Bench:
         if self.emulated:
             call()
             return None
+        call()  # compiles, and allocates what later calls find
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         kept = call()
@@ -139,25 +140,30 @@ class Bench:
         return torch.cuda.max_memory_allocated() - before
 
 
-def _first_line(error):
-    return (str(error).strip() or repr(error)).splitlines()[0][:120]
+def _attempt(entry, result, step):
+    """Whether a step worked. A peer may fail, out of memory or for want of an operation, and its result says so."""
+    try:
+        step()
+        return True
+    except Exception as error:
+        if entry.tolerance is not None:
+            raise
+        result["status"] = f"failed: {(str(error).strip() or repr(error)).splitlines()[0][:120]}"
+        return False
 
 
-def _check(bench, group, entry):
-    """Calls an entry once, compares it with float64, and gives what is known of it. A wrong result of covn ends the run."""
-    result = {"workspace": entry.workspace}
+def _check(bench, group, entry, result):
+    """Calls an entry, compares it with float64, and adds what is known of it. A wrong result of covn ends the run."""
     peak = bench.peak(entry.call)
     bench.synchronize()
-    if entry.workspace is None:
-        result["workspace"] = peak
+    result["workspace"] = peak if entry.workspace is None else entry.workspace
     if entry.error is not None:
         result["error"] = float(entry.error())
     if entry.tolerance is not None and not result["error"] <= entry.tolerance:
         raise SystemExit(
-            f"gpu.py: {group.title}: {entry.by} is wrong: its result differs by {result['error']:.3g} from float64, "
-            f"and {entry.tolerance:.3g} is allowed"
+            f"gpu.py: {result['suite']}, {group.title}: {entry.by} is wrong: its result differs by "
+            f"{result['error']:.3g} from float64, and {entry.tolerance:.3g} is allowed"
         )
-    return result
 
 
 @dataclasses.dataclass
@@ -174,45 +180,37 @@ class Timed:
 
 
 def run_group(bench, name, group):
-    """Results of a group's entries, in order: each called once and compared, then all timed in turns."""
+    """Results of a group's entries, in order: each called and compared, then all timed in turns."""
     results, timed = [], []
     for entry in group.entries:
-        result = {"suite": name, "case": group.title, "by": entry.by, "note": entry.note}
-        try:
-            result.update(_check(bench, group, entry), status="measured")
-            timed.append(Timed(entry, result))
-        except Exception as error:  # a peer's: out of memory, or an operation that this version lacks
-            if entry.tolerance is not None:
-                raise
-            result["status"] = f"failed: {_first_line(error)}"
+        result = {"suite": name, "case": group.title, "by": entry.by, "note": entry.note, "status": "measured"}
         results.append(result)
+        if _attempt(entry, result, lambda: _check(bench, group, entry, result)):
+            timed.append(Timed(entry, result))
     copies = [bench.copy_rate()]
-    for one in timed:
-        bench.time(one.entry.call)
+    timed = [one for one in timed if _attempt(one.entry, one.result, lambda: bench.time(one.entry.call))]
     while due := [one for one in timed if one.due(bench)]:
         for one in due:
             one.seconds.append(bench.time(one.entry.call))
     copies.append(bench.copy_rate())
-    first = statistics.median(timed[0].seconds)
+    first, limit = statistics.median(timed[0].seconds), statistics.median(copies)
     for one in timed:
         seconds = statistics.median(one.seconds)
         one.result.update(seconds=seconds, fastest=min(one.seconds), samples=len(one.seconds))
         one.result.update(value=group.work / seconds / group.scale, unit=group.unit, timesAsFast=seconds / first)
         if group.of_copy:
-            limit = statistics.median(copies)
             one.result.update(limit="copy", limitValue=limit / 1e9, limits=copies, ofLimit=group.work / seconds / limit)
     return results
 
 
-def run_cases(bench, names, progress=sys.stderr):
-    results = []
+def run_cases(bench, names, results):
+    """Adds the results of cases, group by group: what was measured is there when a later one ends the run."""
     for name in names:
         for group in CASES[name](bench):
-            print(f"{name}: {group.title}", file=progress, flush=True)
+            print(f"{name}: {group.title}", file=sys.stderr, flush=True)
             results += run_group(bench, name, group)
-            # The next group's tensors need the room; compiled functions of this one are kept by torch otherwise.
-            del group
+            del group  # the next one's tensors need the room
             if not bench.emulated:
-                torch.compiler.reset()
+                if hasattr(torch, "compiler"):
+                    torch.compiler.reset()
                 torch.cuda.empty_cache()
-    return results

@@ -13,9 +13,9 @@ import shlex
 import subprocess
 import sys
 
-import counts  # noqa: F401  cases register themselves
+import logits  # noqa: F401  cases register themselves, in this order
 import hidden  # noqa: F401
-import logits  # noqa: F401
+import counts  # noqa: F401
 import report
 from bench import CASES, Bench, run_cases, torch
 from library import ROOT, Library, architecture, build
@@ -85,17 +85,28 @@ def run(options):
     bench = Bench(Library(options.library or build(arch), stream), options.quick, options.emulated)
     machine, uuid = machine_of(options.emulated)
     machine["clocks"]["before"] = clocks(uuid)
-    results = run_cases(bench, options.only or list(CASES))
-    machine["clocks"]["after"] = clocks(uuid)
     command = shlex.join(["python3", "bench/gpu/gpu.py", *sys.argv[1:]])
-    return {"machine": machine, "command": command, "results": results}
+    document = {"machine": machine, "command": command, "results": []}
+    try:
+        run_cases(bench, options.only or list(CASES), document["results"])
+    finally:
+        machine["clocks"]["after"] = clocks(uuid)
+        save(options, document)
+    return document
+
+
+def save(options, document):
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
 
 
 def main(argv):
     options = parse(argv)
-    document = json.loads(pathlib.Path(options.recorded).read_text()) if options.recorded else run(options)
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+    if options.recorded:
+        document = json.loads(pathlib.Path(options.recorded).read_text())
+        save(options, document)
+    else:
+        document = run(options)
     tables = report.markdown(document)
     print(tables)
     whole = not (options.only or options.quick or options.emulated or options.recorded)

@@ -59,6 +59,10 @@ def hidden_group(bench, dtype, rows, width, vocab):
         logits = torch.matmul(part, weight.t())
         return -torch.nn.functional.cross_entropy(logits.float(), at, reduction="none")
 
+    def wide_cross_entropy(part, at):
+        logits = torch.mm(part, weight.t(), out_dtype=torch.float32)
+        return -torch.nn.functional.cross_entropy(logits, at, reduction="none")
+
     def narrow_cross_entropy(part, at):
         return -torch.nn.functional.cross_entropy(torch.matmul(part, weight.t()), at, reduction="none")
 
@@ -70,10 +74,11 @@ def hidden_group(bench, dtype, rows, width, vocab):
     # Sums of products in float: a device's order and rounding are its own, and 16-bit logits would be off by 0.06.
     entries = [
         Entry("covn", covn, covn_error, 1e-3, workspace.numel(), "token, logZ, entropy, rank"),
-        peer("torch matmul + cross_entropy of floats", cross_entropy, f"token; {chunks}"),
+        peer(f"torch matmul + cross_entropy of {dtype} logits as floats", cross_entropy, f"token; {chunks}"),
         peer("torch.compile of that", bench.compiled(cross_entropy), f"token; {chunks}"),
         Entry("torch matmul alone", matmul, note=f"nothing but logits; {chunks}"),
     ]
     if dtype != "f32":
         entries.insert(3, peer(f"torch matmul + cross_entropy in {dtype}", narrow_cross_entropy, f"token; {chunks}"))
+        entries.insert(4, peer("torch mm into floats + cross_entropy", wide_cross_entropy, f"token; {chunks}"))
     return Group(f"{dtype}, {rows} x {width} x {vocab}", 2 * rows * width * vocab, "TFLOP/s", entries)

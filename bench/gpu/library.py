@@ -47,8 +47,8 @@ def find_nvcc():
     return next((path for path in map(shutil.which, filter(None, found)) if path), None)
 
 
-def build(arch, jobs=2):
-    """The path of the library for one architecture, or (None) for the emulator."""
+def build(arch):
+    """The path of the library for one architecture, or for the emulator where there is none."""
     target = "covn_gpu_bench" if arch else "covn_gpu_bench_emulated"
     folder = ROOT / "build-cmake" / (f"gpu-{arch}" if arch else "core")
     settings = []
@@ -59,7 +59,7 @@ def build(arch, jobs=2):
         settings = ["-DCOVN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={nvcc}", f"-DCOVN_CUDA_ARCHITECTURES={arch}"]
     commands = [
         ["cmake", "-S", ROOT, "-B", folder, *settings],
-        ["cmake", "--build", folder, "--target", target, "--parallel", str(jobs)],
+        ["cmake", "--build", folder, "--target", target, "--parallel", str(os.cpu_count() or 1)],
     ]
     for command in commands:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
