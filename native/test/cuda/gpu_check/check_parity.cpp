@@ -27,15 +27,21 @@ void check_parity(const Operation& operation, Report& report, bool planted) {
                    std::to_string(cpu.values.size()), false);
       continue;
     }
-    double worst = 0.0;
+    double worst = 0.0, mean = 0.0;
     size_t differing = 0;
     for (size_t i = 0; i < cpu.values.size(); i++) {
       const double d = distance(device.values[i], cpu.values[i]);
       worst = d > worst ? d : worst;
+      mean += (device.values[i] - cpu.values[i]) / static_cast<double>(cpu.values.size());
       differing += d != 0.0;
     }
     if (cpu.bound > 0.0) {
       report.at_most(name + cpu.name, worst, cpu.bound);
+      if (cpu.mean_bound > 0.0) {
+        // Errors of rows are nearly independent, and have a deviation of at most 2e-7.
+        const double chance = 4 * 2e-7 / std::sqrt(static_cast<double>(cpu.values.size()));
+        report.at_most(name + cpu.name + ", mean signed", std::fabs(mean), cpu.mean_bound + chance);
+      }
     } else {
       report.holds(name + cpu.name, std::to_string(differing) + " differ", "0 of " + std::to_string(cpu.values.size()),
                    differing == 0);

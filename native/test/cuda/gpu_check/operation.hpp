@@ -23,10 +23,11 @@ struct Column {
   std::string name;
   double bound;  // of the difference between the device's and the CPU's; 0: none
   std::vector<double> values;
+  double mean_bound = 0.0;  // of the mean signed difference, beyond what chance explains; 0: not looked at
 };
 template <class T>
-Column column(std::string name, double bound, const std::vector<T>& values) {
-  return {std::move(name), bound, std::vector<double>(values.begin(), values.end())};
+Column column(std::string name, double bound, const std::vector<T>& values, double mean_bound = 0.0) {
+  return {std::move(name), bound, std::vector<double>(values.begin(), values.end()), mean_bound};
 }
 
 struct Output {
