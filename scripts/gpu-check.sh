@@ -115,7 +115,7 @@ for tool in memcheck racecheck initcheck synccheck; do
     printf '%-66s skipped: %s s are over\n' "$tool" "$deadline"
     continue
   fi
-  operations='scoreLogits scoreHidden scorePair sampleLogits counts'
+  operations='scoreLogits scoreHidden scorePair sampleLogits counts Best-of-N'
   # Kernels on logits and hidden states read whole 16 bytes where the last of them begin inside the input: initcheck would
   # name bytes that nobody uses.
   [ "$tool" = initcheck ] && operations=counts
