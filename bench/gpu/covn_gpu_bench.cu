@@ -3,9 +3,13 @@
 // their names begin with `host`. A function that can fail returns null, or what went wrong, valid until the thread's
 // next failure.
 #include <cstdint>
+#include <future>
 #include <string>
+#include <vector>
 
+#include "core/thread_pool.hpp"
 #include "covn/cuda.hpp"
+#include "cuda/best_of_n.hpp"
 #include "cuda/element_type.hpp"
 #include "cuda/pairwise.hpp"
 #include "cuda/device/draw_terms.hpp"
@@ -15,6 +19,7 @@
 #include "cuda/score_pair.hpp"
 #include "cuda/status.hpp"
 #include "cuda/tail_counts.hpp"
+#include "model/tabular_machine.hpp"
 
 #define COVN_BENCH extern "C" __attribute__((visibility("default")))
 
@@ -49,7 +54,8 @@ int multiprocessors() {
 
 // What gpu.py knows of structs: their sizes, so that a change here is noticed there.
 COVN_BENCH void covn_sizes(uint64_t* host_sizes) {
-  const size_t sizes[] = {sizeof(RowScore), sizeof(DrawnRow), sizeof(HiddenTotal), sizeof(PairState), sizeof(TailSums)};
+  const size_t sizes[] = {sizeof(RowScore),  sizeof(DrawnRow), sizeof(HiddenTotal),
+                          sizeof(PairState), sizeof(TailSums), sizeof(PartResult)};
   for (size_t size : sizes) *host_sizes++ = size;
 }
 
@@ -157,4 +163,88 @@ COVN_BENCH void covn_hidden_finish(const void* host_totals, const float* host_ta
   for (uint64_t row = 0; row < rows; row++) {
     host_tokens[row] = finish_hidden_row(totals[row], host_target_logits[row], temperature).token;
   }
+}
+
+// A tabular model [states, vocab] with one prompt, which starts in state 0; never freed.
+COVN_BENCH const TabularModel* covn_rollout_model(uint64_t states, uint64_t vocab, const double* host_log_probs,
+                                                  const int32_t* host_next) {
+  TabularRows rows;
+  rows.vocab = vocab;
+  rows.log_probs.assign(host_log_probs, host_log_probs + states * vocab);
+  rows.next.assign(host_next, host_next + states * vocab);
+  rows.starts = {0};
+  std::shared_ptr<const TabularModel> model;
+  Status status = make_tabular_model(std::move(rows), model);
+  if (status.ok()) status = machine_of(*model).prepare([] { return false; });
+  return status.ok() ? (new std::shared_ptr<const TabularModel>(model))->get() : nullptr;
+}
+// Its tables [3, states * vocab]: columns, thresholds, outcomes.
+COVN_BENCH void covn_rollout_tables(const TabularModel* model, uint64_t* host_tables) {
+  const TabularMachine& machine = machine_of(*model);
+  const RolloutTables& tables = machine.tables();
+  const size_t entries = machine.rows()->next.size();
+  for (const uint64_t* table : {tables.columns, tables.thresholds, tables.outcomes}) {
+    host_tables = std::copy_n(table, entries, host_tables);
+  }
+}
+COVN_BENCH uint64_t covn_rollout_parts(uint64_t samples, uint64_t max_length) {
+  const uint64_t in_part = rollout_part_samples(samples, max_length);
+  return (samples + in_part - 1) / in_part;
+}
+// Best-of-N by the response's own log-prob. `prompt`: 12 bytes of 0; `size` [1]: the number of samples; `sums` [6]: 0
+// before the call.
+COVN_BENCH const char* covn_rollouts(uint64_t states, uint64_t vocab, const uint64_t* tables, uint64_t samples,
+                                     uint64_t max_length, uint64_t seed, const uint64_t* prompt, const uint64_t* size,
+                                     uint64_t* sums, void* parts, cudaStream_t stream) {
+  static RolloutDevice device{};
+  if (device.multiprocessors == 0) {
+    if (const Status status = find_rollout_device(device); !status.ok()) return said(status);
+  }
+  const size_t entries = states * vocab;
+  RolloutTask task{};
+  task.model.tables = {tables, tables + entries, tables + 2 * entries, nullptr, nullptr, vocab, states};
+  task.model.entries = entries;
+  const uint64_t count = covn_rollout_parts(samples, max_length);
+  task.parts = {samples, rollout_part_samples(samples, max_length), count, 0, count};
+  task.prompts = reinterpret_cast<const RolloutPrompt*>(prompt);
+  task.sizes = size;
+  task.size_count = 1;
+  task.max_length = static_cast<uint32_t>(max_length);
+  task.seed = seed;
+  task.success = 0.0;
+  auto* const words = reinterpret_cast<unsigned long long*>(sums);
+  task.out = {reinterpret_cast<RolloutTotals*>(words), words + 4, words + 5,
+              static_cast<PartResult*>(parts),         nullptr,   nullptr};
+  return said(enqueue_rollouts(task, device, stream));
+}
+// The best sample among parts, and its log-prob.
+COVN_BENCH void covn_rollout_best(const void* host_parts, uint64_t count, double* host_result) {
+  const auto* const parts = static_cast<const PartResult*>(host_parts);
+  const PartResult* best = parts;
+  for (const PartResult* part = parts; part < parts + count; part++) {
+    if (part->reward > best->reward) best = part;
+  }
+  host_result[0] = best->sample, host_result[1] = best->log_prob;
+}
+// The same by the CPU's job.
+COVN_BENCH const char* covn_rollout_expected(const TabularModel* model, uint64_t samples, uint64_t max_length,
+                                             uint64_t seed, double* host_result) {
+  BestOfNRequest request;
+  request.model = {std::shared_ptr<void>(), model};
+  request.prompts = {0};
+  request.samples = samples;
+  request.seed = seed;
+  request.max_length = max_length;
+  request.sizes = {samples};
+  request.keep = 1;
+  request.target = best_target();
+  double successes, best, reward, sums[5];
+  request.successes = &successes, request.best_rewards = &best, request.kept_rewards = &reward, request.sums = sums;
+  request.kept_samples = host_result, request.kept_log_probs = host_result + 1;
+  std::unique_ptr<Job> job;
+  if (const Status status = covn::make_best_of_n_job(std::move(request), job); !status.ok()) return said(status);
+  ThreadPool& pool = ThreadPool::acquire();
+  std::promise<Status> done;
+  pool.submit(std::move(job), 0, [&done](Status status) { done.set_value(std::move(status)); });
+  return said(done.get_future().get());
 }

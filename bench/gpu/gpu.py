@@ -16,6 +16,7 @@ import sys
 import logits  # noqa: F401  cases register themselves, in this order
 import hidden  # noqa: F401
 import counts  # noqa: F401
+import rollouts  # noqa: F401
 import report
 from bench import CASES, Bench, run_cases, torch
 from library import ROOT, Library, architecture, build

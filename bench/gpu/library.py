@@ -18,6 +18,7 @@ ENQUEUED = {
     "pair": [_int, _pointer, _pointer, _count, _count, _double, _pointer],
     "pairwise": [_pointer, _count, _count, _pointer, _count, _pointer, _pointer],
     "tails": [_pointer, _pointer, _count, _pointer, _count, _int, _pointer, _pointer],
+    "rollouts": [_count, _count, _pointer, _count, _count, _count] + [_pointer] * 4,
     "hidden": [_int, _pointer, _pointer, _count, _count, _count, _pointer, _double, _double] + [_pointer] * 4,
 }
 PLAIN = {
@@ -29,10 +30,15 @@ PLAIN = {
     "pair_parts": (_count, [_count]),
     "pair_finish": (None, [_pointer, _count, _float, _float, _double, _pointer]),
     "tail_unit": (_int, [_double, _count]),
+    "rollout_model": (_pointer, [_count, _count, _pointer, _pointer]),
+    "rollout_tables": (None, [_pointer, _pointer]),
+    "rollout_parts": (_count, [_count, _count]),
+    "rollout_best": (None, [_pointer, _count, _pointer]),
+    "rollout_expected": (ctypes.c_char_p, [_pointer, _count, _count, _count, _pointer]),
     "hidden_workspace": (_count, [_int, _count, _count, _count]),
     "hidden_finish": (None, [_pointer, _pointer, _count, _double, _pointer]),
 }
-STRUCTS = ("score", "drawn_row", "hidden_total", "pair_state", "tail_sums")
+STRUCTS = ("score", "drawn_row", "hidden_total", "pair_state", "tail_sums", "rollout_part")
 
 
 def architecture(capability):
@@ -87,16 +93,16 @@ class Library:
         self.sizes = dict(zip(STRUCTS, sizes))
 
     def enqueue(self, name, *arguments):
-        self._check(getattr(self._library, f"covn_{name}")(*map(_memory, arguments), self._stream()), name)
+        self.check(getattr(self._library, f"covn_{name}")(*map(_memory, arguments), self._stream()), name)
 
     def call(self, name, *arguments):
         return getattr(self._library, f"covn_{name}")(*map(_memory, arguments))
 
     def synchronize(self):
-        self._check(self._library.covn_synchronize(), "waiting")
+        self.check(self._library.covn_synchronize(), "waiting")
 
     @staticmethod
-    def _check(said, name):
+    def check(said, name):
         if said is not None:
             raise SystemExit(f"gpu.py: covn {name}: {said.decode()}")
 
