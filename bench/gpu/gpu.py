@@ -10,6 +10,7 @@ import importlib.util
 import json
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -88,6 +89,7 @@ def run(options):
     machine["clocks"]["before"] = clocks(uuid)
     command = shlex.join(["python3", "bench/gpu/gpu.py", *sys.argv[1:]])
     document = {"machine": machine, "command": command, "results": []}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("gpu.py: terminated"))  # as by `timeout`: what was measured is kept
     try:
         run_cases(bench, options.only or list(CASES), document["results"])
     finally:
