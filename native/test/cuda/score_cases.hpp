@@ -128,6 +128,7 @@ inline Errors errors_of(const Case& c) {
     errors.mean += token / static_cast<double>(rows);
     errors.log_z = std::fmax(errors.log_z, static_cast<double>(std::fabs(r.log_z[row] - want.log_z)));
     errors.entropy = std::fmax(errors.entropy, static_cast<double>(std::fabs(r.entropy[row] - want.entropy)));
+    CHECK(std::isfinite(r.log_z[row]) && std::isfinite(r.entropy[row]));  // fmax forgets NaN
     CHECK(r.rank[row] == want.rank);
     CHECK(r.sequence[row] <= 0.0);
     CHECK(r.token[row] == static_cast<float>(r.sequence[row]));
