@@ -88,7 +88,15 @@ describe.skipIf(missing !== '')(`the GPU benchmark${missing}`, () => {
     expect(gpu('--slow').status).toBe(2);
     const { status, stderr } = gpu('--only', 'scoreTokens');
     expect(status).toBe(2);
-    for (const name of ['scoreLogits', 'scorePair', 'sampleLogits', 'scoreHidden', 'pairwise', 'tailCounts', 'bestOfN']) {
+    for (const name of [
+      'scoreLogits',
+      'scorePair',
+      'sampleLogits',
+      'scoreHidden',
+      'pairwise',
+      'tailCounts',
+      'bestOfN',
+    ]) {
       expect(stderr).toContain(name);
     }
   });
