@@ -132,11 +132,25 @@ __device__ __forceinline__ void take(const RolloutTask& task, size_t prompt, siz
   }
 }
 
-// All responses of a part that are this lane's: every 32nd.
+// Looks now and then whether the call is to end: the word lies behind the bus.
+class StopWatch {
+ public:
+  explicit __device__ __forceinline__ StopWatch(const uint32_t* stop) : stop_(stop) {}
+  // Asked for every four tokens.
+  __device__ __forceinline__ bool stops() {
+    return (++turn_ & 1023u) == 0 && stop_ != nullptr && *static_cast<const volatile uint32_t*>(stop_) != 0;
+  }
+
+ private:
+  const uint32_t* stop_;
+  uint32_t turn_ = 0;
+};
+
+// All responses of a part that are this lane's: every 32nd. False when the call is to end.
 template <bool kSparse, bool kFollow>
-__device__ __forceinline__ void draw_part(const RolloutTask& task, const StepTables& tables,
+__device__ __forceinline__ bool draw_part(const RolloutTask& task, const StepTables& tables,
                                           const RolloutPrompt& prompt, size_t prompt_at, uint64_t part, uint32_t first,
-                                          uint32_t end, LaneResult& lane) {
+                                          uint32_t end, StopWatch& watch, LaneResult& lane) {
   const auto end_state = static_cast<uint32_t>(task.model.tables.end);
   const auto begin = [&](uint64_t sample) {
     return Response{static_cast<uint32_t>(sample), prompt.state, 0, prompt.follow, 0, 0.0};
@@ -146,6 +160,7 @@ __device__ __forceinline__ void draw_part(const RolloutTask& task, const StepTab
   // One loop for all: a lane whose response has ended takes its next one while others are in the middle of theirs.
 #pragma unroll 1
   while (sample < end) {
+    if (watch.stops()) return false;
     const PhiloxCounter words = philox4x32({prompt.prompt, r.length / 4, r.sample, kRolloutStream}, task.seed);
 #pragma unroll
     for (int w = 0; w < 4; w++) {
@@ -157,6 +172,7 @@ __device__ __forceinline__ void draw_part(const RolloutTask& task, const StepTab
     sample += kWarpLanes;
     r = begin(sample);
   }
+  return true;
 }
 
 __device__ __forceinline__ Moments shuffled(const Moments& moments, int step) {
@@ -225,6 +241,7 @@ __global__ void __launch_bounds__(kRolloutThreads, kRolloutBlocks) roll_out_part
   const RolloutParts& parts = task.parts;
   const uint64_t warps = uint64_t{gridDim.x} * (blockDim.x / kWarpLanes),
                  first_prompt = parts.first / parts.parts_of_prompt;
+  StopWatch watch(task.stop);
 #pragma unroll 1
   for (uint64_t part = warp_number(); part < parts.count; part += warps) {
     const uint64_t number = parts.first + part, prompt_at = number / parts.parts_of_prompt - first_prompt;
@@ -234,9 +251,10 @@ __global__ void __launch_bounds__(kRolloutThreads, kRolloutBlocks) roll_out_part
     lane.reward = -std::numeric_limits<double>::infinity();
     lane.sample = kNoSample;
     lane.best = std::numeric_limits<double>::quiet_NaN();
-    draw_part<kSparse, kFollow>(task, tables, task.prompts[prompt_at], prompt_at, part, static_cast<uint32_t>(first),
-                                static_cast<uint32_t>(end), lane);
-    __syncwarp();
+    const bool drawn =
+        draw_part<kSparse, kFollow>(task, tables, task.prompts[prompt_at], prompt_at, part,
+                                    static_cast<uint32_t>(first), static_cast<uint32_t>(end), watch, lane);
+    if (__any_sync(kAllLanes, !drawn)) return;
     finish_part(task, prompt_at, part, lane);
   }
 }

@@ -66,6 +66,8 @@ struct RolloutTask {
   uint64_t seed;
   double success;
   RolloutResults out;
+  // Null, or a word of pinned memory: once it is not 0, what the call gives means nothing, and it ends soon.
+  const uint32_t* stop;
 };
 
 // How many samples a part has.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -140,7 +141,8 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
                            request_.success,
                            {reinterpret_cast<RolloutTotals*>(sums), sums + slice_prompts_ * kTotals,
                             sums + slice_prompts_ * (kTotals + sizes), slot.device_parts.data(), rewards,
-                            all_samples_ ? rewards + samples : nullptr}};
+                            all_samples_ ? rewards + samples : nullptr},
+                           stop_->data()};
     COVN_CUDA_TRY(enqueue_rollouts(task, device_, slot.stream), "starting a kernel");
     COVN_TRY(slot.device_sums.copy_out(slot.sums.data(), slot.sums.size(), slot.stream));
     COVN_TRY(slot.device_parts.copy_out(slot.parts.data(), parts.count, slot.stream));
@@ -165,7 +167,14 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
   }
 
   Status finish_all() override { return {}; }
-  void release() override { model_.reset(); }
+  void release() override {
+    model_.reset();
+    exchange_stop(nullptr);
+  }
+  void on_cancel() override {
+    const std::lock_guard lock(stop_mutex_);
+    if (stop_ != nullptr) (*stop_)[0] = 1;
+  }
 
  private:
   static constexpr size_t kTotals = sizeof(RolloutTotals) / sizeof(unsigned long long);
@@ -186,8 +195,24 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
     const Stop stop = [this] { return this->cancelled(); };
     COVN_TRY(machine_.prepare(stop));
     COVN_TRY(reward_.build(request_.reward, stop));
+    COVN_TRY(open_stop());
     model_.emplace();
     return model_->upload_all(machine_, reward_, request_.reward.kind, request_.sizes, stop);
+  }
+
+  using StopWord = std::shared_ptr<PinnedBuffer<uint32_t>>;
+  Status open_stop() {
+    const auto word = std::make_shared<PinnedBuffer<uint32_t>>();
+    COVN_TRY(word->allocate(1));
+    (*word)[0] = 0;
+    exchange_stop(word);
+    if (this->cancelled()) on_cancel();
+    return {};
+  }
+  // The one before is freed outside the lock: whoever cancels does not wait for that.
+  void exchange_stop(StopWord word) {
+    const std::lock_guard lock(stop_mutex_);
+    stop_.swap(word);  // parameters go after the lock does
   }
 
   // Prompts come in order, and so do their parts.
@@ -254,6 +279,8 @@ class BestOfNJob final : public SlicedJob<Job, RolloutSlot> {
   uint64_t slice_parts_, slice_prompts_;
   RewardTables reward_;
   std::optional<DeviceModel> model_;
+  std::mutex stop_mutex_;  // another thread may cancel while this one ends
+  StopWord stop_;
   Moments rewards_;
   KeptList kept_{0};
   RolloutTotals totals_{};

@@ -55,8 +55,7 @@ Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds
 Status make_tail_counts_job(TailCountsRequest request, std::unique_ptr<TailCountsJob>& job);
 
 // Of tabular and of linear models, whose tables are made on the host. The same successes, rewards and responses as on the
-// CPU, to the bit, and sums to rounding. A cancellation is looked at between slices of up to 2^31 tokens, or of a few
-// parts a multiprocessor where responses may be longer.
+// CPU, to the bit, and sums to rounding.
 Status make_best_of_n_job(BestOfNRequest request, std::unique_ptr<Job>& job);
 
 }  // namespace covn::cuda

@@ -25,7 +25,10 @@ class Job {
   virtual size_t thread_limit() const { return chunk_count(); }
 
   // Asks every chunk to stop soon; chunks look at `cancelled()` every few thousand elements.
-  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  void cancel() {
+    cancelled_.store(true, std::memory_order_relaxed);
+    on_cancel();
+  }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   // Called from a worker thread with the fraction of chunks done (below 1), at most once every 50 ms. Set before the
@@ -45,6 +48,8 @@ class Job {
   virtual void run_chunk(size_t chunk) = 0;
   // Runs once, on one thread, after every chunk has succeeded.
   virtual Status merge() { return {}; }
+  // Tells those who cannot look at `cancelled()`. From any thread, at any time, and more than once.
+  virtual void on_cancel() {}
   // Runs instead where one has failed or the job was cancelled, and after a merge that fails.
   virtual void abandon() {}
   // Records a failure at `place` (an order among failures, such as a row). The lowest place wins, so that the error is

@@ -1,5 +1,7 @@
 // Best-of-N on the emulated device: what the CPU gives, to the bit but for sums of doubles.
+#include <chrono>
 #include <cmath>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -209,6 +211,33 @@ COVN_TEST(failures_are_errors_that_leave_nothing) {
   wrong = request;
   wrong.max_length = 0;
   CHECK(on_device(wrong, false).status.message == best_of_n(wrong, false).status.message);
+}
+
+// A part of responses that never end takes minutes here.
+COVN_TEST(a_long_part_ends_when_it_is_cancelled) {
+  TabularRows endless;
+  endless.vocab = 2;
+  endless.log_probs = {std::log(0.5), std::log(0.5)};
+  endless.next = {0, 0};
+  endless.starts = {0};
+  Setting setting = settings()[0];
+  setting.drawn = endless;
+  BestOfNRequest request = request_of(setting, {0}, uint64_t{1} << 31, 1);
+  request.max_length = kMaxResponseLength;
+  Outcome out;
+  attach(request, out, false);
+  std::unique_ptr<Job> made;
+  CHECK(cuda::make_best_of_n_job(request, made).ok());
+  const std::shared_ptr<Job> job = std::move(made);
+  ThreadPool pool(2);
+  std::promise<Status> done;
+  auto outcome = done.get_future();
+  pool.submit(job, 0, [&done](Status status) { done.set_value(std::move(status)); });
+  CHECK(outcome.wait_for(std::chrono::milliseconds(200)) == std::future_status::timeout);
+  pool.cancel(*job);
+  CHECK(outcome.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(outcome.get().code == Code::cancelled);
+  CHECK(nothing_left());
 }
 
 int main() { return run_all(); }
