@@ -49,8 +49,8 @@ struct SampleWorkspace {
 struct SampleOutputs {
   DrawnRow* rows;
   int32_t* tokens;
-  // 1 where rounding, here or in another kernel, could have given a neighbour of the token (uniform_margin): about
-  // 1e-5 / p of the draws of tokens of probability p.
+  // 1 where rounding, here or in another kernel, could have given a neighbour of the token (uniform_margin): at
+  // most 5e-6 / p of the draws of a token of probability p.
   uint8_t* open;
   float* log_prob;  // nats
   float* sampled_log_prob;

@@ -44,8 +44,8 @@ Status make_hidden_job(HiddenRequest request, std::unique_ptr<ScoreJob>& job);
 
 Status make_pair_job(PairRequest request, std::unique_ptr<ScoreJob>& job);
 
-// The same tokens as the CPU's best target gives: draws that its rounding could decide are left to it. Log-probs are those
-// of this header's make_score_job. A whole row is to fit the device.
+// The same tokens as the CPU's best target gives: draws that its rounding could decide are left to it. Log-probs are
+// those of this header's make_score_job. A whole row is to fit the device.
 Status make_sample_job(const SampleRequest& request, std::unique_ptr<Job>& job);
 
 // The target is ignored.
@@ -54,8 +54,8 @@ Status make_pairwise_job(LogProbMatrix log_probs, std::vector<double> thresholds
 
 Status make_tail_counts_job(TailCountsRequest request, std::unique_ptr<TailCountsJob>& job);
 
-// Of tabular and of linear models, whose tables are made on the host. The same successes, rewards and responses as on the
-// CPU, to the bit, and sums to rounding.
+// Of tabular and of linear models, whose tables are made on the host. The same successes, rewards and responses as on
+// the CPU, to the bit, and sums to rounding.
 Status make_best_of_n_job(BestOfNRequest request, std::unique_ptr<Job>& job);
 
 }  // namespace covn::cuda

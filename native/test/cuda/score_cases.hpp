@@ -12,6 +12,7 @@
 #include "reference/logprob.hpp"
 #include "reference/number_formats.hpp"
 #include "test/check.hpp"
+#include "test/cuda/device_memory.hpp"
 
 namespace covn::test {
 
@@ -137,11 +138,5 @@ inline Errors errors_of(const Case& c) {
 }
 
 inline const char* name(DType dtype) { return dtype == DType::f32 ? "f32" : dtype == DType::f16 ? "f16" : "bf16"; }
-
-// Bytes of the emulated device such that a slot gets about this many.
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
 
 }  // namespace covn::test

@@ -10,6 +10,7 @@
 #include "cuda/best_of_n.hpp"
 #include "cuda/emulator/control.hpp"
 #include "test/bests.hpp"
+#include "test/cuda/device_memory.hpp"
 
 using namespace covn;
 using namespace covn::test;
@@ -47,17 +48,6 @@ bool agrees(const BestOfNRequest& request, bool with_all) {
             near(found[2], want[2], std::fabs(want[2])) && found[3] == want[3] && found[4] == want[4];
   }
   return equal;
-}
-
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
-
-bool nothing_left() {
-  const auto usage = cuda::emulator::usage();
-  return usage.device_bytes == 0 && usage.pinned_bytes == 0 && usage.streams == 0 &&
-         cuda::emulator::take_findings().empty();
 }
 
 void check(const Setting& setting, const std::vector<uint32_t>& prompts, uint64_t samples, size_t keep, bool with_all) {

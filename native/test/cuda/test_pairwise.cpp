@@ -10,6 +10,7 @@
 #include "cuda/emulator/control.hpp"
 #include "test/adversarial.hpp"
 #include "test/check.hpp"
+#include "test/cuda/device_memory.hpp"
 
 using namespace covn;
 using namespace covn::test;
@@ -42,12 +43,6 @@ std::vector<uint64_t> plain_counts(const LogProbMatrix& p, const std::vector<dou
   }
   return counts;
 }
-
-// Bytes of the emulated device such that a slot gets about this many.
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
 
 const std::vector<double> kThresholds{3.0, 0.0, 1.0, 3.0, 0.5, 7.0, 5e-324, 1e6, 1e300};
 

@@ -11,6 +11,7 @@
 #include "cuda/score_logits.hpp"
 #include "cuda/stream.hpp"
 #include "test/sampling.hpp"
+#include "test/cuda/device_memory.hpp"
 
 using namespace covn;
 using namespace covn::test;
@@ -113,17 +114,6 @@ DeviceDraws<T> draw_kernels_alone(const SampleBatch<T>& batch) {
   CHECK(tokens.copy_out(out.tokens.data(), draws, stream).ok() && open.copy_out(out.open.data(), draws, stream).ok());
   CHECK(stream.synchronize().ok());
   return out;
-}
-
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
-
-bool nothing_left() {
-  const auto usage = cuda::emulator::usage();
-  return usage.device_bytes == 0 && usage.pinned_bytes == 0 && usage.streams == 0 &&
-         cuda::emulator::take_findings().empty();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cuda/device/fixed_point.hpp"
 #include "cuda/emulator/control.hpp"
 #include "test/check.hpp"
+#include "test/cuda/device_memory.hpp"
 
 using namespace covn;
 using namespace covn::test;
@@ -54,11 +55,6 @@ std::vector<double> tied(size_t n, const std::vector<double>& thresholds, uint64
   }
   return values;
 }
-
-struct DeviceMemory {
-  explicit DeviceMemory(size_t slot_bytes) { cuda::emulator::set_memory(slot_bytes * 8); }
-  ~DeviceMemory() { cuda::emulator::set_memory(size_t{1} << 30); }
-};
 
 std::vector<double> thresholds_of(size_t count) {
   std::vector<double> thresholds;
