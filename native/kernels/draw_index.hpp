@@ -31,16 +31,15 @@ class DrawIndexMemory {
     return std::abs(sum - piece) <= kPieceMargin * piece + kTotalMargin * total;
   }
 
-  // Still to be filled, but for the bounds after the last group: above every uniform. `total`: what the terms add to.
+  // Still to be filled. `total`: what the terms add to.
   DrawIndex start_row(double total) const {
-    std::fill(bounds_.get() + groups_, bounds_.get() + groups_ + kMaxLanes, 1.0);
     return {groups_, cell_count_, static_cast<int32_t>(named_cells_), total, bounds_.get(), cells_.get()};
   }
 
  private:
   static constexpr size_t kFewest = 64;
   static constexpr size_t kMaxVocab = size_t{1} << 20, kMaxCells = size_t{1} << 16;
-  static constexpr size_t kNamed = 16;  // cells and draws that a group is to have before its tokens are named
+  static constexpr size_t kNamed = 8;  // cells and draws that a group is to have before its tokens are named
   // Part of the margins of kernels/draw_index.inl.hpp.
   static constexpr double kPieceMargin = 0x1p-20, kTotalMargin = 0x1p-43;
 

@@ -37,62 +37,96 @@ COVN_INLINE GroupTerms row_group(const RowTerms<Formula>& terms, const DrawnRow<
   return GroupTerms(row.logits + g * kGroupLogits, row.vocab - g * kGroupLogits, terms);
 }
 
+// Gives cells from .. to this mark, and up to kCellStep - 1 more, which are laid later.
+COVN_INLINE void lay_marks(int32_t* cells, int64_t from, int64_t to, int32_t mark) {
+  for (int64_t c = from; c < to; c += static_cast<int64_t>(kCellStep)) {
+    for (size_t i = 0; i < kCellStep; i++) cells[c + static_cast<int64_t>(i)] = mark;
+  }
+}
+
+// The first cell that begins after a place. Not above the last by rounding, nor NaN, of memory that changes meanwhile.
+COVN_INLINE int32_t cell_after(double place, double cells) {
+  const double at = place * cells, cell = at < cells ? at : cells;
+  return static_cast<int32_t>(cell) + 1;
+}
+
 // Names the token of cells that lie within one token of a group.
 template <class T, class Formula>
 COVN_NOINLINE void name_cells(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
                               size_t g) {
-  const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total, begin = index.bounds[g];
+  const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total;
+  const double begin = index.bounds[g], room = index.bounds[g + 1] - begin;
   float ends[kGroupLogits];
   const TokenEnds lanes(row_group(terms, row, g));
   for (size_t i = 0; i < GroupTerms::vectors; i++) store(ends + i * F32::lanes, lanes.v[i]);
   double last = 0.0;  // the end of the token before, from `begin`
   for (size_t i = 0; i < kGroupLogits; i++) {
-    const double end = static_cast<double>(ends[i]) * scale;
+    // Not above the group's, nor NaN, of memory that changes meanwhile.
+    const double part = static_cast<double>(ends[i]) * scale, end = part < room ? part : room;
     if ((end - last) * cells > 1.0) {
       const double margin = end * kSumMargin + kUniformMargin;
       const auto first = static_cast<int64_t>((begin + last + margin) * cells) + 1;
       const auto stop = static_cast<int64_t>((begin + end - margin) * cells);
-      for (int64_t c = first; c < stop; c++) index.cells[c] = static_cast<int32_t>(g * kGroupLogits + i);
+      if (first < stop) {
+        lay_marks(index.cells, first, stop, static_cast<int32_t>(g * kGroupLogits + i));
+        lay_marks(index.cells, stop, stop + 1, ~static_cast<int32_t>(g));
+      }
     }
     last = end;
   }
 }
 
-// Cells are laid out from the bounds: group after group, each over what the one before left too much.
+// Groups whose cells are laid together where they have few: the first one's mark serves, as draws are searched from
+// there.
+constexpr size_t kMarkedGroups = 4;
+
+// The cells of groups first .. end, one by one.
+template <class T, class Formula>
+COVN_NOINLINE void lay_apart(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
+                             size_t first, size_t end) {
+  const double cells = static_cast<double>(index.cell_count);
+  int32_t from = cell_after(index.bounds[first], cells);
+  for (size_t g = first; g < end; g++) {
+    const int32_t to = cell_after(index.bounds[g + 1], cells);
+    lay_marks(index.cells, from, to, ~static_cast<int32_t>(g));
+    if (to - from > index.named_cells) name_cells(terms, row, index, g);
+    from = to;
+  }
+}
+
+// Cells are laid out from the bounds: mark after mark, each over what the one before left too much.
 template <class T, class Formula>
 COVN_INLINE void lay_cells_by(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index) {
-  constexpr size_t step = 64;
+  constexpr size_t step = 32;
   const double cells = static_cast<double>(index.cell_count);
   int32_t* const out = index.cells;
-  for (size_t i = 0; i < kCellStep; i++) out[i] = ~0;
-  for (size_t start = 0; start < index.groups; start += step) {
-    const size_t size = index.groups - start < step ? index.groups - start : step;
-    int32_t first[step + 1];  // cell that begins after a group does
+  // Above every uniform.
+  for (size_t i = 0; i < kMaxLanes; i++) index.bounds[index.groups + i] = 1.0;
+  lay_marks(out, 0, 1, ~0);
+  const size_t marks = (index.groups + kMarkedGroups - 1) / kMarkedGroups;
+  for (size_t start = 0; start < marks; start += step) {
+    const size_t size = marks - start < step ? marks - start : step;
+    int32_t first[step + 1];
     for (size_t i = 0; i <= size; i++) {
-      // Not above the last by rounding, nor NaN, of memory that changes meanwhile.
-      const double at = index.bounds[start + i] * cells, cell = at < cells ? at : cells;
-      first[i] = static_cast<int32_t>(cell) + 1;
+      const size_t g = (start + i) * kMarkedGroups;
+      first[i] = cell_after(index.bounds[g < index.groups ? g : index.groups], cells);
     }
     for (size_t i = 0; i < size; i++) {
-      const auto mark = ~static_cast<int32_t>(start + i);
-      int32_t* const from = out + first[i];
-      for (size_t c = 0; c < kCellStep; c++) from[c] = mark;
-      if (first[i + 1] - first[i] > static_cast<int32_t>(kCellStep)) {
-        for (int32_t* c = from + kCellStep; c < out + first[i + 1]; c++) *c = mark;
-        if (first[i + 1] - first[i] > index.named_cells) name_cells(terms, row, index, start + i);
-      }
+      const size_t g = (start + i) * kMarkedGroups;
+      lay_marks(out, first[i], first[i] + 1, ~static_cast<int32_t>(g));
+      if (first[i + 1] - first[i] <= static_cast<int32_t>(kCellStep)) continue;
+      lay_apart(terms, row, index, g, g + kMarkedGroups < index.groups ? g + kMarkedGroups : index.groups);
     }
   }
 }
 
 // The group that a uniform falls into, at or after `g`.
 COVN_INLINE size_t find_group(const double* bounds, size_t g, double uniform) {
-  constexpr size_t step = 8;
+  constexpr size_t step = 16;
   size_t passed = step;
   while (passed == step) {
-    AtLeastCounter counter;
-    for (size_t i = 0; i < step; i += F64::lanes) counter.count(set64(uniform), load64(bounds + g + 1 + i));
-    passed = static_cast<size_t>(counter.total());
+    passed = 0;
+    for (size_t i = 0; i < step; i += F64::lanes) passed += count_at_least(set64(uniform), load64(bounds + g + 1 + i));
     g += passed;
   }
   return g;

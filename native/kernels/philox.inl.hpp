@@ -28,34 +28,49 @@ struct PhiloxWords {
 // Independent generators, so that one's multiplications hide the other's latency.
 constexpr size_t kPhiloxChains = 2;
 
-// The double in (0, 1) of two words: their upper 52 bits, in the middle of their interval, so that neither end is ever
-// drawn. 1 + bits 2^-52 is put together from its bits, and less 1 - 2^-53 exact.
-COVN_INLINE F64 uniform_of(U64 high, U64 low) {
-  const U64 word = add(shift_left<32>(high), bit_and(low, set_u64(0xffffffffu)));
-  return sub(as_doubles(add(shift_right<12>(word), set_u64(kOneBits))), set64(1.0 - 0x1p-53));
-}
-
 // Uniforms of samples first .. first + n of one position, from the first two words of the counter {sequence, position,
-// sample, stream}.
+// sample, stream}: the double in (0, 1) of their upper 52 bits, in the middle of their interval, so that neither end is
+// ever drawn. Of the first three rounds, what depends on no sample is formed once; of the last, only two words.
 inline void draw_uniforms(const UniformStream& stream, uint32_t first, size_t n, double* uniforms) {
   constexpr size_t step = kPhiloxChains * U64::lanes;
+  constexpr uint64_t a = 0xD2511F53u, b = 0xCD9E8D57u;
+  const auto low_half = [](uint64_t x) { return x & 0xffffffffu; };
   const PhiloxKeys keys(stream.seed);
-  uint64_t low[step];
-  for (size_t i = 0; i < step; i++) low[i] = first + i;
-  U64 sample[kPhiloxChains];
-  for (size_t c = 0; c < kPhiloxChains; c++) sample[c] = load_u64(low + c * U64::lanes);
+  const auto low_key = [&](uint32_t round) { return low_half(stream.seed + uint64_t{0x9E3779B9u} * round); };
+  const auto high_key = [&](uint32_t round) { return low_half((stream.seed >> 32) + uint64_t{0xBB67AE85u} * round); };
+  // Words 2 and 3 after the first round; word 1 and the other product after the second.
+  const uint64_t p = a * stream.sequence, c2 = low_half(p >> 32 ^ stream.stream ^ high_key(0)), q = b * c2;
+  const U64 first_c0 = set_u64(stream.position ^ low_key(0));
+  const U64 second_c0 = set_u64(q >> 32 ^ low_key(1)), second_c2 = set_u64(low_half(p) ^ high_key(1));
+  const U64 third_c0 = set_u64(low_half(q) ^ low_key(2));
+  const U64 last = set_u64(low_key(9) << 32);
+  const U64 ones = set_u64(kOneBits), multiplier = set_u64(a), other = set_u64(b), products_step = set_u64(step * b);
+  uint64_t sample[step];
+  U64 product[kPhiloxChains];
+  for (size_t i = 0; i < step; i++) sample[i] = b * (uint64_t{first} + i);
+  for (size_t c = 0; c < kPhiloxChains; c++) product[c] = load_u64(sample + c * U64::lanes);
   for (size_t i = 0; i < n; i += step) {
     PhiloxWords words[kPhiloxChains];
     for (size_t c = 0; c < kPhiloxChains; c++) {
-      words[c] = {set_u64(stream.sequence), set_u64(stream.position), sample[c], set_u64(stream.stream)};
-      sample[c] = add(sample[c], set_u64(step));
+      const U64 c0 = bit_xor(shift_right<32>(product[c]), first_c0);
+      const U64 p2 = multiply_low_halves(c0, multiplier);
+      const U64 p3 = multiply_low_halves(bit_xor(product[c], second_c0), multiplier);
+      const U64 q3 = multiply_low_halves(bit_xor(shift_right<32>(p2), second_c2), other);
+      words[c] = {bit_xor(shift_right<32>(q3), third_c0), q3, bit_xor(shift_right<32>(p3), p2, keys.high[2]), p3};
+      product[c] = add(product[c], products_step);
     }
-    for (size_t round = 0; round < 10; round++) {
+    for (size_t round = 3; round < 9; round++) {
       for (size_t c = 0; c < kPhiloxChains; c++) words[c].mix(keys.low[round], keys.high[round]);
     }
     double drawn[step];
     double* const out = n - i < step ? drawn : uniforms + i;
-    for (size_t c = 0; c < kPhiloxChains; c++) store64(out + c * F64::lanes, uniform_of(words[c].c0, words[c].c1));
+    for (size_t c = 0; c < kPhiloxChains; c++) {
+      // Word 0 above word 1, which are the product's halves but for what is added to the upper one.
+      const U64 bits = bit_xor(multiply_low_halves(words[c].c2, other), shift_left<32>(words[c].c1), last);
+      // 1 + bits 2^-52 is put together from its bits, and less 1 - 2^-53 exact.
+      const F64 above_one = as_doubles(add(shift_right<12>(bits), ones));
+      store64(out + c * F64::lanes, sub(above_one, set64(1.0 - 0x1p-53)));
+    }
     for (size_t k = 0; out == drawn && k < n - i; k++) uniforms[i + k] = drawn[k];
   }
 }

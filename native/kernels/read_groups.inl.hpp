@@ -1,73 +1,112 @@
 // Rows that are drawn from many times: one reading of a piece gives its sum, as kernels/row.inl.hpp has it, and the
 // sums of its groups, as kernels/sample.inl.hpp has them. After both.
 
-// Of a piece of n <= kPieceLogits logits: `state` to the bit as if it were a row, and sums of groups [.], memory for a
-// multiple of 16. False where the piece does not suit: not unit logits, none that fit the place, or of another order
-// of sums.
-#if COVN_TARGET_UNIT_TERMS
-// As RowLanes.
+// As RowLanes. Not clamped: of logits that are no less than the place's floor, which `low` tells.
+template <class Formula>
 struct GroupedLanes {
-  static constexpr size_t run = 8;  // RowParameters::run of the rows that suit
-
-  const RowTerms<UnitFormula<true>> terms;
-  F32 max;
+  const RowTerms<Formula> terms;
+  F32 max, low;
   WideSum sum;
 
-  COVN_MEMBER_INLINE explicit GroupedLanes(const RowTerms<UnitFormula<true>>& t) : terms(t), max(set(-COVN_INFINITY)) {}
+  COVN_MEMBER_INLINE explicit GroupedLanes(const RowTerms<Formula>& t)
+      : terms(t), max(set(-COVN_INFINITY)), low(set(COVN_INFINITY)) {}
   // Gives the terms.
+  template <bool Clamped>
   COVN_MEMBER_INLINE F32 add(F32 x, F32& run_sum) {
     max = max_ignoring_nan(x, max);
-    const Term e = terms.formula.term(terms.formula.distance(x));
+    if (!Clamped) low = min_keeping_nan(low, x);
+    const Term e = terms.formula.term(Clamped ? terms.formula.distance(x) : x);
     run_sum = fma(e.scale, e.polynomial, run_sum);
-    return keep_at_least(product(e), x, terms.least);
+    return Clamped ? keep_at_least(product(e), x, terms.least) : product(e);
   }
 };
 
-inline bool read_groups(const float* x, size_t n, const TermRule& rule, RowState& state, float* groups) {
-  static_assert(F32::lanes == kGroupLogits);
-  constexpr size_t block = kGroupLogits * F32::lanes;
-  const RowParameters& parameters = *rule.parameters;
-  if (n <= kGroupVocab || parameters.run != GroupedLanes::run || !is_unit_place(rule.place, parameters)) return false;
-  GroupedLanes lanes(unit_row_terms(rule));
+struct GroupedSums {
+  float max, low;
+  double sum;
+};
+
+template <bool Clamped, class Formula, class T>
+COVN_INLINE GroupedSums read_groups_by(const RowTerms<Formula>& terms, const T* x, size_t n, float* groups) {
+  constexpr size_t vectors = GroupTerms::vectors, block = kGroupLogits * F32::lanes;
+  constexpr size_t run = run_length(kPieceLogits, F32::lanes);
+  GroupedLanes<Formula> lanes(terms);
   size_t i = 0;
   for (; i + block <= n; i += block) {
-    F32 v[F32::lanes];
-#pragma GCC unroll 2
-    for (size_t half = 0; half < F32::lanes; half += GroupedLanes::run) {
-      F32 sum = set(0.0f);
-#pragma GCC unroll 8
-      for (size_t g = half; g < half + GroupedLanes::run; g++) v[g] = lanes.add(load(x + i + g * kGroupLogits), sum);
+    F32 v[F32::lanes], sum = set(0.0f);
+#pragma GCC unroll 16
+    for (size_t k = 0; k < kGroupLogits; k++) {
+      // Wider vectors wait for memory: there, drawing asks for the next row.
+      if (F32::lanes < kMaxLanes && k * F32::lanes * sizeof(T) % kLineBytes == 0) prefetch(x + i + k * F32::lanes);
+      const F32 term = lanes.template add<Clamped>(load(x + i + k * F32::lanes), sum);
+      F32& group = v[k / vectors];
+      group = k % vectors == 0 ? term : add(group, term);
+      if ((k + 1) % run > 0) continue;
       lanes.sum.add(sum);
+      sum = set(0.0f);
     }
     store(groups + i / kGroupLogits, row_sums(v));
   }
   if (i < n) {
-    F32 v[F32::lanes];
+    F32 v[F32::lanes], sum = set(0.0f);
     for (F32& group : v) group = set(0.0f);
     const size_t whole = n / F32::lanes * F32::lanes;
-    F32 sum = set(0.0f);
-    for (size_t at = i, g = 0; at < n; at += kGroupLogits, g++) {
+    for (size_t at = i, k = 0; at < n; at += F32::lanes, k++) {
       // What does not fill a vector is a run of its own.
-      if (at == whole || (g > 0 && g % GroupedLanes::run == 0)) {
+      if (at == whole || (k > 0 && k % run == 0)) {
         lanes.sum.add(sum);
         sum = set(0.0f);
       }
-      v[g] = lanes.add(load_padded(x + at, n - at), sum);
+      const F32 term = lanes.template add<true>(load_padded(x + at, n - at), sum);
+      F32& group = v[k / vectors];
+      group = k % vectors == 0 ? term : add(group, term);
     }
     lanes.sum.add(sum);
     store(groups + i / kGroupLogits, row_sums(v));
   }
-  const TriedPlace tried = tried_place(rule.place, parameters);
-  const float max = reduce_max(lanes.max);
-  const double sum = lanes.sum.total() * (1.0 / UnitFormula<true>::scale);
-  if (!(max >= tried.lowest && max <= tried.highest && sum == sum)) return false;
+  const float low = -reduce_max(sub(set(0.0f), lanes.low));
+  return {reduce_max(lanes.max), low, lanes.sum.total() * (1.0 / Formula::scale)};
+}
+
+template <class Formula, class T>
+COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T* x, size_t n, float floor,
+                                         bool& clamped, float* groups) {
+  if (!clamped) {
+    const GroupedSums sums = read_groups_by<false>(terms, x, n, groups);
+    clamped = !(sums.low >= floor);
+    if (!clamped) return sums;
+  }
+  return read_groups_by<true>(terms, x, n, groups);
+}
+
+// Of a piece of n <= kPieceLogits logits: `state` to the bit as if it were a row, and sums of groups [.], memory for a
+// multiple of 16. Terms are formed at the place given, by the formula that is the place's. `clamped`: as in
+// kernels/row.inl.hpp. False where the piece does not suit: of logits that do not fit the place, or of another order
+// of sums.
+template <class T>
+bool read_groups(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped, RowState& state,
+                 float* groups) {
+  const TriedPlace tried = tried_place(place, parameters);
+  if (n <= kGroupVocab || parameters.run != run_length(kPieceLogits, F32::lanes) || place.origin != 0.0f) return false;
+  GroupedSums sums;
+  const TermRule rule{place, tried.unit, std::numeric_limits<float>::lowest(), &parameters};
+#if COVN_TARGET_UNIT_TERMS
+  if (tried.unit && sizeof(T) == 2) return false;  // PackedRows
+  if (tried.unit) {
+    sums = read_groups_from(unit_row_terms(rule), x, n, tried.floor, clamped, groups);
+  } else
+#endif
+  {
+    const Terms terms = load_terms(parameters);
+    const RowTerms<GeneralFormula<false>> general{{place, terms, parameters}, set(rule.least)};
+    sums = read_groups_from(general, x, n, tried.floor, clamped, groups);
+  }
+  if (!(sums.max >= tried.lowest && sums.max <= tried.highest && sums.sum == sums.sum)) return false;
   state = empty_row();
-  state.max = max;
-  state.place = rule.place;
-  state.unit_max = true;
-  state.sums.sum = state.sums.unit = sum;
+  state.max = sums.max;
+  state.place = place;
+  state.unit_max = tried.unit;
+  state.sums.sum = sums.sum;
+  state.sums.unit = tried.unit ? sums.sum : 0.0;
   return true;
 }
-#else
-inline bool read_groups(const float*, size_t, const TermRule&, RowState&, float*) { return false; }
-#endif

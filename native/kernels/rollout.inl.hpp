@@ -29,7 +29,7 @@ template <bool Sparse, bool Follow>
 void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position, size_t steps,
               RolloutLanes& lanes, int32_t* tokens) {
   const PhiloxKeys keys(seed);
-  const U64 low = set_u64(0xffffffffu), top = set_u64(uint64_t{1} << 32), one = set_u64(1), zero = set_u64(0);
+  const U64 low = set_u64(0xffffffffu);
   const U64 end = set_u64(tables.end), state_bits = set_u64((uint64_t{1} << kStateBits) - 1);
   const U64 stream = set_u64(kRolloutStream);
   for (size_t lane = 0; lane < kRolloutLanes; lane += kRolloutStep) {
@@ -73,9 +73,9 @@ void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t 
           const U64 column = shift_right<32>(scaled), place = bit_and(scaled, low);
           const U64 entry = gather(tables.columns, add(first, column));
           const U64 threshold = shift_right<32>(entry);
-          U64 chosen = select_below(place, threshold, column, bit_and(entry, low));
+          U64 chosen;
           // Bits to come move the place by less than the width: over the threshold, or into the next column.
-          if (any_below(sub(threshold, place), width) || any_below(sub(top, place), width)) {
+          if (!choose_below(place, threshold, width, column, bit_and(entry, low), chosen)) {
             chosen = choose_again(tables, seed, position + step + w, lanes, lane + c * U64::lanes, first, width, word);
           }
           const U64 index = add(first, chosen);
@@ -83,7 +83,7 @@ void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t 
           const U64 before = state[c];
           state[c] = bit_and(outcome, state_bits);
           surprisal[c] = add(surprisal[c], shift_right<kStateBits>(outcome));
-          length[c] = add(length[c], select_below(before, end, one, zero));
+          length[c] = count_below(length[c], before, end);
           if (!Follow && tokens == nullptr) continue;
           const U64 token = Sparse ? gather(tables.tokens, index) : chosen;
           if (Follow) {

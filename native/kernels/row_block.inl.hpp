@@ -109,7 +109,21 @@ COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, cons
     target[r] = set(Greater ? targets[r] : 0.0f);
   }
   const size_t whole = n / F32::lanes * F32::lanes, run = parameters.run * F32::lanes;
-  for (size_t i = 0; i < whole;) {
+  size_t i = 0;
+  // Where runs have one length, they are written out.
+  constexpr size_t vectors = run_length(kRowBlock, F32::lanes);
+  for (; F32::lanes < kMaxLanes && i + vectors * F32::lanes <= whole; i += vectors * F32::lanes) {
+    RowRun runs[Rows];
+#pragma GCC unroll 4
+    for (size_t k = 0; k < vectors; k++) {
+      for (size_t r = 0; r < Rows; r++) {
+        if (k * F32::lanes * sizeof(T) % kLineBytes == 0) prefetch(x[r] + i + k * F32::lanes);
+        lanes[r].add(load(x[r] + i + k * F32::lanes), formula, largest[r], target[r], runs[r]);
+      }
+    }
+    for (size_t r = 0; r < Rows; r++) lanes[r].end(runs[r]);
+  }
+  while (i < whole) {
     const size_t end = whole - i < run ? whole : i + run;
     RowRun runs[Rows];
     for (; i < end; i += F32::lanes) {

@@ -25,6 +25,13 @@ class RowPieces {
   size_t piece_size(size_t piece) const { return std::min(kPieceLogits, vocab_ - piece * kPieceLogits); }
   size_t piece_groups(size_t piece) const { return (piece_size(piece) + kGroupLogits - 1) / kGroupLogits; }
 
+  // Of the first few of a row's logits.
+  float largest(size_t index, size_t few) const {
+    float largest = to_float(*row(index));
+    for (size_t i = 1; i < std::min(few, vocab_); i++) largest = std::max(largest, to_float(row(index)[i]));
+    return largest;
+  }
+
   // As make_score_job reads them, so that what is merged is the same to the bit.
   void read(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
     reading.pieces.assign(count * pieces_, RowState());

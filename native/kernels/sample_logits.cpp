@@ -31,8 +31,9 @@ constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces are not summed
 constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
-// The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's.
-constexpr double kSpanMargin = 0x1p-17;
+// The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; what is
+// rounded in double, by less than 2^-41 of the piece.
+constexpr double kSpanMargin = 0x1p-17, kTotalMargin = 0x1p-40;
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
@@ -88,6 +89,7 @@ class SampleJob final : public Job {
     std::vector<double> prefix;  // as PiecePrefix has it
     LogitFilter filter;
     std::optional<DrawIndexMemory> index;
+    bool clamped = false;          // whether rows are to be expected to hold logits far below their largest
     std::optional<Place> grouped;  // where a row was read together with the sums of its groups
     PieceDraw draws[kDrawBatch];
     ReadAhead next_rows;
@@ -112,7 +114,7 @@ class SampleJob final : public Job {
 
   // Of rows first .. end, in the steps that drawing from the ones before takes.
   ReadAhead read_ahead(size_t first, size_t end, size_t draws, const Scratch& scratch) const {
-    if (first >= end || vocab_ < kPieceLogits) return {};
+    if (first >= end || vocab_ < kPieceLogits || (indexed_ && table_.lanes < kMaxLanes)) return {};
     const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
     const size_t bytes = indexed_ ? row_bytes : kPieceLogits * sizeof(T);
     const size_t summed = scratch.grouped ? 0 : indexed_ ? rows_.pieces() : 1;
@@ -161,26 +163,23 @@ class SampleJob final : public Job {
   // Reads a row together with the sums of its groups, of which an index needs all; false where that cannot be.
   bool read_groups(size_t index, Scratch& scratch) const {
     scratch.grouped.reset();
-    if constexpr (std::is_same_v<T, float>) {
-      if (!indexed_ || !request_.filter.keeps_all() || request_.filter.temperature != 1.0) return false;
-      const float* const x = rows_.row(index);
-      RowReading& reading = scratch.sampled;
-      // Near the place of the row before, or of the largest of the first few.
-      const float guess =
-          reading.rows.empty() ? *std::max_element(x, x + std::min(vocab_, kGroupVocab)) : reading.rows[0].max;
-      const TermRule rule{place_of(guess, parameters_), true, kLowest, &parameters_};
-      reading.pieces.resize(rows_.pieces());
-      for (size_t p = 0; p < rows_.pieces(); p++) {
-        if (!table_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), rule, reading.pieces[p],
-                                scratch.pieces[p].groups)) {
-          reading.rows.clear();
-          return false;
-        }
+    if (!indexed_ || !request_.filter.keeps_all()) return false;
+    const T* const x = rows_.row(index);
+    RowReading& reading = scratch.sampled;
+    // Near the place of the row before, or of the largest of the first few.
+    const float guess = reading.rows.empty() ? rows_.largest(index, kGroupVocab) : reading.rows[0].max;
+    const Place place = place_of(guess, parameters_);
+    reading.pieces.resize(rows_.pieces());
+    for (size_t p = 0; p < rows_.pieces(); p++) {
+      if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), parameters_, place, scratch.clamped,
+                                reading.pieces[p], scratch.pieces[p].groups)) {
+        reading.rows.clear();
+        return false;
       }
-      rows_.merge_one(parameters_, reading);
-      scratch.grouped = rule.place;
     }
-    return scratch.grouped.has_value();
+    rows_.merge_one(parameters_, reading);
+    scratch.grouped = place;
+    return true;
   }
 
   // By how much the sums of groups are larger than those of pieces.
@@ -285,26 +284,41 @@ class SampleJob final : public Job {
     }
   }
 
+  // What the draws that fall into a piece are parts of.
+  double piece_sum(const Drawn& drawn, size_t p, const Scratch& scratch) const {
+    return std::min(scratch.prefix[p + 1], drawn.total) - scratch.prefix[p];
+  }
+
   // The token of a draw from a piece whose sums are not there, where no rounding of theirs could make it another one:
-  // its span is found by sums formed another way, and only that span's groups are formed.
+  // its span is found by sums formed another way, from the nearer end on, and only that span's groups are formed.
   std::optional<int32_t> find_alone(const Drawn& drawn, const PieceDraw& draw, Scratch& scratch) const {
     const T* const x = drawn.row.logits + draw.piece * kPieceLogits;
-    const size_t spans = rows_.piece_size(draw.piece) / kSpanLogits;
-    const double margin = draw.rest * kSpanMargin;
-    PieceSums& piece = scratch.pieces[draw.piece];
-    double before = 0.0, sums[kRowStreams];
-    for (size_t span = 0; span < spans; span++) {
-      if (span % kRowStreams == 0) {
-        rows_.sum_parts(x + span * kSpanLogits, std::min(kRowStreams, spans - span), kSpanLogits, drawn.row.rule.place,
-                        drawn.largest, parameters_, sums);
+    const size_t size = rows_.piece_size(draw.piece), spans = size / kSpanLogits, rest_size = size % kSpanLogits;
+    const auto sum_parts = [&](size_t at, size_t count, size_t n, double* sums) {
+      rows_.sum_parts(x + at, count, n, drawn.row.rule.place, drawn.largest, parameters_, sums);
+    };
+    const double total = piece_sum(drawn, draw.piece, scratch);
+    const bool backwards = draw.rest > 0.5 * total;
+    const double target = backwards ? total - draw.rest : draw.rest;
+    double passed = 0.0, sums[kRowStreams];
+    if (backwards && rest_size > 0) sum_parts(spans * kSpanLogits, 1, rest_size, &passed);
+    if (passed > target) return std::nullopt;
+    size_t count = 0;
+    for (size_t i = 0; i < spans; i++) {
+      const size_t span = backwards ? spans - 1 - i : i;
+      if (i % kRowStreams == 0) {
+        count = std::min(kRowStreams, spans - i);
+        sum_parts((backwards ? spans - i - count : i) * kSpanLogits, count, kSpanLogits, sums);
       }
-      const double sum = sums[span % kRowStreams];
-      if (!(before + sum > draw.rest)) {
-        before += sum;
+      const double sum = sums[backwards ? count - 1 - i % kRowStreams : i % kRowStreams];
+      if (!(passed + sum > target)) {
+        passed += sum;
         continue;
       }
-      const double rest = draw.rest - before;
+      const double rest = backwards ? passed + sum - target : target - passed;
+      const double margin = (target + sum) * kSpanMargin + total * kTotalMargin;
       if (!(rest > margin && rest + margin < sum)) break;
+      PieceSums& piece = scratch.pieces[draw.piece];
       kernels_.sum_groups(x + span * kSpanLogits, kSpanLogits, drawn.row.rule, piece.groups + span * kSpanGroups);
       piece.set_only_span(span);
       const double per_term = terms_scale(drawn);
@@ -319,8 +333,7 @@ class SampleJob final : public Job {
 
   void ready_drawn_piece(const Drawn& drawn, size_t p, Scratch& scratch) const {
     if (scratch.formed[p] == Formed::prefixes) return;
-    const double* const prefix = scratch.prefix.data();
-    ready_piece(drawn, p, std::min(prefix[p + 1], drawn.total) - prefix[p], scratch);
+    ready_piece(drawn, p, piece_sum(drawn, p, scratch), scratch);
   }
 
   // The tokens of draws whose pieces are known.

@@ -70,7 +70,7 @@ struct DrawIndex {
   int32_t* cells;  // [cell_count + 2 kCellStep]: the token that has all of a cell, or ~g, for a group g that begins
                    // no later than it does
 };
-constexpr size_t kCellStep = 4;
+constexpr size_t kCellStep = 8;
 
 // Sums of a row's pieces: as the prefixes above, with kMaxLanes times +inf at the end.
 struct PiecePrefix {

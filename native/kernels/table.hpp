@@ -85,14 +85,15 @@ using SumReplicates = void (*)(const double* values, size_t n, const ReplicateWe
 using FindPieces = void (*)(const PiecePrefix& prefix, const double* uniforms, size_t count, PieceDraw* draws);
 // Where the groups of a piece begin, that has the uniforms begin .. begin + extent; gives their sum.
 using PlaceGroups = double (*)(const float* groups, size_t n, double begin, double extent, double* bounds);
-// kernels/read_groups.inl.hpp
-using ReadGroups = bool (*)(const float* x, size_t n, const TermRule& rule, RowState& state, float* groups);
 using DrawUniforms = void (*)(const UniformStream& stream, uint32_t first, size_t n, double* uniforms);
 // Logits of one storage type.
 template <class T>
 struct SampleKernels {
   // The sums of n <= kPieceLogits logits' terms, group by group; memory for a multiple of 16 groups.
   void (*sum_groups)(const T* x, size_t n, const TermRule& rule, float* sums);
+  // kernels/read_groups.inl.hpp
+  bool (*read_groups)(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped,
+                      RowState& state, float* groups);
   // The tokens that draws choose.
   void (*draw_tokens)(const DrawnRow<T>& row, const PieceSums* pieces, const PieceDraw* draws, size_t count,
                       int32_t* tokens);
@@ -141,7 +142,6 @@ struct KernelTable {
   DrawUniforms draw_uniforms;
   FindPieces find_pieces;
   PlaceGroups place_groups;
-  ReadGroups read_groups;
   SampleKernels<float> sample_f32;
   SampleKernels<Float16> sample_f16;
   SampleKernels<BFloat16> sample_bf16;

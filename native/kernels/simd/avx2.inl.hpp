@@ -148,6 +148,22 @@ COVN_INLINE F64 split_exponent(F64 x, F64& exponent) {
   return {_mm256_castsi256_pd(_mm256_sub_epi64(bits, _mm256_and_si256(above, _mm256_set1_epi64x(kExponentBits))))};
 }
 
+#define COVN_TARGET_PREFIX_SUMS 1
+COVN_INLINE void widen(F32 a, F64* wide) {
+  wide[0] = {_mm256_cvtps_pd(_mm256_castps256_ps128(a.v))};
+  wide[1] = {_mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1))};
+}
+COVN_INLINE F64 prefix_sums(F64 a) {
+  // Within either half, then the sum of the lower to the upper one.
+  const __m256d sum = _mm256_add_pd(a.v, _mm256_unpacklo_pd(_mm256_setzero_pd(), a.v));
+  const __m256d lower = _mm256_permute2f128_pd(sum, sum, 0x08);
+  return {_mm256_add_pd(sum, _mm256_unpackhi_pd(lower, lower))};
+}
+COVN_INLINE double last_lane(F64 a) {
+  const __m128d top = _mm256_extractf128_pd(a.v, 1);
+  return _mm_cvtsd_f64(_mm_unpackhi_pd(top, top));
+}
+
 // A true comparison is -1 in its lane.
 struct AtLeastCounter {
   __m256i n;
@@ -161,6 +177,46 @@ struct AtLeastCounter {
     return lane[0] + lane[1] + lane[2] + lane[3];
   }
 };
+#define COVN_TARGET_COUNTS 1
+COVN_INLINE size_t count_at_least(F64 x, F64 bound) {
+  return static_cast<unsigned>(
+      _mm_popcnt_u32(static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(x.v, bound.v, _CMP_GE_OQ)))));
+}
+
+#define COVN_TARGET_LOOKUPS 1
+// For each of the sets of 8 lanes, their numbers, in order and from the first byte on.
+struct LaneSets {
+  uint64_t lanes[256];
+};
+constexpr LaneSets lane_sets() {
+  LaneSets sets{};
+  for (size_t set = 0; set < 256; set++) {
+    for (uint64_t lane = 0, n = 0; lane < 8; lane++) {
+      if (set >> lane & 1) sets.lanes[set] |= lane << 8 * n++;
+    }
+  }
+  return sets;
+}
+constexpr LaneSets kLaneSets = lane_sets();
+
+constexpr size_t kLookups = 8;
+COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, uint32_t k, int32_t* items,
+                           uint32_t* negative) {
+  int32_t places[kLookups];
+  for (size_t i = 0; i < kLookups; i += 4) {
+    const __m256d scaled = _mm256_mul_pd(_mm256_loadu_pd(x + i), _mm256_set1_pd(scale));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(places + i), _mm256_cvttpd_epi32(scaled));
+  }
+  const __m256i found = _mm256_setr_epi32(table[places[0]], table[places[1]], table[places[2]], table[places[3]],
+                                          table[places[4]], table[places[5]], table[places[6]], table[places[7]]);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(items), found);
+  const auto below = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(found)));
+  const __m256i lanes =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kLaneSets.lanes + below)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(negative),
+                      _mm256_add_epi32(lanes, _mm256_set1_epi32(static_cast<int>(k))));
+  return static_cast<size_t>(_mm_popcnt_u32(below));
+}
 
 struct U64 {
   static constexpr size_t lanes = 4;
@@ -193,12 +249,34 @@ COVN_INLINE bool any_below(U64 a, U64 b) {
 COVN_INLINE U64 select_below(U64 a, U64 b, U64 yes, U64 no) {
   return {_mm256_blendv_epi8(no.v, yes.v, _mm256_cmpgt_epi64(b.v, a.v))};
 }
+// Loads, not the instruction for it, which is slower on many processors, and far slower where microcode keeps it from
+// leaking data.
 COVN_INLINE U64 gather(const uint64_t* p, U64 index) {
-  return {_mm256_i64gather_epi64(reinterpret_cast<const long long*>(p), index.v, 8)};
+  const __m128i low = _mm256_castsi256_si128(index.v), high = _mm256_extracti128_si256(index.v, 1);
+  const uint64_t a = p[_mm_cvtsi128_si64(low)], b = p[_mm_extract_epi64(low, 1)];
+  const uint64_t c = p[_mm_cvtsi128_si64(high)], d = p[_mm_extract_epi64(high, 1)];
+  return {_mm256_setr_epi64x(static_cast<long long>(a), static_cast<long long>(b), static_cast<long long>(c),
+                             static_cast<long long>(d))};
 }
 COVN_INLINE U64 gather(const uint32_t* p, U64 index) {
-  return {_mm256_cvtepu32_epi64(_mm256_i64gather_epi32(reinterpret_cast<const int*>(p), index.v, 4))};
+  const __m128i low = _mm256_castsi256_si128(index.v), high = _mm256_extracti128_si256(index.v, 1);
+  const uint32_t a = p[_mm_cvtsi128_si64(low)], b = p[_mm_extract_epi64(low, 1)];
+  const uint32_t c = p[_mm_cvtsi128_si64(high)], d = p[_mm_extract_epi64(high, 1)];
+  return {_mm256_setr_epi64x(a, b, c, d)};
 }
+#define COVN_TARGET_CHOICES 1
+COVN_INLINE bool choose_below(U64 place, U64 threshold, U64 width, U64 below, U64 not_below, U64& chosen) {
+  // Numbers below 2^33, and so of one order as signed ones. Equal ones are not certain: it does not matter what is
+  // chosen.
+  const __m256i above = _mm256_cmpgt_epi64(place.v, threshold.v);
+  chosen = {_mm256_blendv_epi8(below.v, not_below.v, above)};
+  const __m256i near_threshold =
+      _mm256_andnot_si256(above, _mm256_cmpgt_epi64(_mm256_add_epi64(place.v, width.v), threshold.v));
+  const __m256i near_end = _mm256_slli_epi64(_mm256_add_epi64(place.v, width.v), 31);  // the sign: 2^32 or more
+  return _mm256_testz_si256(_mm256_or_si256(near_threshold, near_end),
+                            _mm256_set1_epi64x(static_cast<long long>(1ull << 63)));
+}
+COVN_INLINE U64 count_below(U64 n, U64 a, U64 b) { return {_mm256_sub_epi64(n.v, _mm256_cmpgt_epi64(b.v, a.v))}; }
 COVN_INLINE F64 gather64(const double* p, U64 index) { return {_mm256_i64gather_pd(p, index.v, 8)}; }
 COVN_INLINE U64 add_at_least(U64 n, F64 x, F64 bound) {
   return {_mm256_sub_epi64(n.v, _mm256_castpd_si256(_mm256_cmp_pd(x.v, bound.v, _CMP_GE_OQ)))};

@@ -63,6 +63,7 @@ COVN_INLINE void prefetch_line(const void* p) {
 
 // Asks for what lies this far ahead in a stream; an address past the end does no harm.
 constexpr size_t kPrefetchBytes = 3072;
+constexpr size_t kLineBytes = 64;
 COVN_INLINE void prefetch(const void* p) { prefetch_line(static_cast<const char*>(p) + kPrefetchBytes); }
 
 }  // namespace covn

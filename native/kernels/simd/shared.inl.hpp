@@ -69,6 +69,15 @@ COVN_INLINE double last_lane(F64 a) {
 }
 #endif
 
+#if !defined(COVN_TARGET_COUNTS)
+// How many lanes of x are no less than their bounds.
+COVN_INLINE size_t count_at_least(F64 x, F64 bound) {
+  AtLeastCounter counter;
+  counter.count(x, bound);
+  return static_cast<size_t>(counter.total());
+}
+#endif
+
 #if !defined(COVN_TARGET_LOOKUPS)
 constexpr size_t kLookups = 1;
 // items[i] = table[floor(x[i] scale)] for kLookups x from the k-th on; gives how many of them are below 0, and in
@@ -79,6 +88,17 @@ COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, 
   *negative = k;
   return *items < 0;
 }
+#endif
+
+#if !defined(COVN_TARGET_CHOICES)
+// Chooses `below` where the place lies below the threshold, both below 2^32. False where adding less than the width,
+// of at most 2^32, to some place could lead over its threshold, or to 2^32 or more: nothing is then certain.
+COVN_INLINE bool choose_below(U64 place, U64 threshold, U64 width, U64 below, U64 not_below, U64& chosen) {
+  chosen = select_below(place, threshold, below, not_below);
+  return !any_below(sub(threshold, place), width) && !any_below(sub(set_u64(uint64_t{1} << 32), place), width);
+}
+// n, and 1 more where a < b.
+COVN_INLINE U64 count_below(U64 n, U64 a, U64 b) { return add(n, select_below(a, b, set_u64(1), set_u64(0))); }
 #endif
 
 COVN_INLINE uint64_t sum(U64 a) {

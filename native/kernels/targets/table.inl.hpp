@@ -6,8 +6,8 @@ constexpr RowKernels<T> kRows = {
     {finish_rows<false>, finish_rows<true>},
 };
 template <class T>
-constexpr SampleKernels<T> kSamples = {sum_groups<T>, draw_tokens<T>, lay_cells<T>, propose_tokens<T>,
-                                       write_log_probs<T>};
+constexpr SampleKernels<T> kSamples = {sum_groups<T>, read_groups<T>,    draw_tokens<T>,
+                                       lay_cells<T>,  propose_tokens<T>, write_log_probs<T>};
 extern const KernelTable kTable;
 const KernelTable kTable = {
     F32::lanes,
@@ -25,7 +25,6 @@ const KernelTable kTable = {
     draw_uniforms,
     find_pieces,
     place_groups,
-    read_groups,
     kSamples<float>,
     kSamples<Float16>,
     kSamples<BFloat16>,
