@@ -12,12 +12,13 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 }  // namespace
 
 void PieceSums::set_prefixes(size_t count) {
-  std::fill(groups + count, groups + kPieceGroups, 0.0f);
+  const size_t spans = (count + kSpanGroups - 1) / kSpanGroups;
+  std::fill(groups + count, groups + spans * kSpanGroups, 0.0f);
   // All spans side by side: each sum waits for the one before.
   double sums[kPieceSpans] = {};
   size_t last[kPieceSpans] = {};  // 0 where there is none: memory that changes meanwhile must not lead out of the row
   for (size_t g = 0; g < kSpanGroups; g++) {
-    for (size_t s = 0; s < kPieceSpans; s++) {
+    for (size_t s = 0; s < spans; s++) {
       const float value = groups[s * kSpanGroups + g];
       last[s] = value > 0.0f ? g : last[s];
       group_prefix[s][g + 1] = sums[s] += static_cast<double>(value);
@@ -25,7 +26,7 @@ void PieceSums::set_prefixes(size_t count) {
   }
   size_t last_span = 0;
   total = 0.0;
-  for (size_t s = 0; s < kPieceSpans; s++) {
+  for (size_t s = 0; s < spans; s++) {
     group_prefix[s][0] = 0.0;
     std::fill(group_prefix[s] + last[s] + 1, group_prefix[s] + kSpanGroups + 1, kInfinity);
     if (sums[s] > 0.0) last_span = s;

@@ -29,7 +29,8 @@ constexpr size_t kDrawBatch = 128;
 // Steps of reading ahead: in a batch of draws, and while a piece's groups are summed.
 constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
-constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces are not summed
+constexpr size_t kPiecesADraw = 4;  // at most, where a row is read together with the sums of its groups
+constexpr size_t kDrawnAlone = 4;   // draws of a row, at most, for which pieces are not summed
 constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
 // The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; what is
 // rounded in double, by less than 2^-41 of the piece.
@@ -52,6 +53,7 @@ class SampleJob final : public Job {
         parameters_(table_.parameters(request.filter.temperature, vocab_)),
         unit_parameters_(table_.parameters(1.0, vocab_)),
         indexed_(DrawIndexMemory::pays(vocab_, request.samples)),
+        grouped_(indexed_ || (!waits_for_memory() && rows_.pieces() <= kPiecesADraw * request.samples)),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
                                          : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
@@ -105,16 +107,19 @@ class SampleJob final : public Job {
     float largest;  // logit of the row
   };
 
+  // Narrower vectors take longer for a row's terms than memory for its logits.
+  bool waits_for_memory() const { return table_.lanes == kMaxLanes; }
+
   size_t rows_together() const {
     if (vocab_ <= kGroupVocab) return kBatchRows;
-    if (indexed_) return 1;  // there is time to ask for the next row
+    if (grouped_) return 1;  // there is time to ask for the next row
     const bool few = request_.samples < kFewSamples && request_.filter.keeps_all();
     return few || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
   }
 
   // Of rows first .. end, in the steps that drawing from the ones before takes.
   ReadAhead read_ahead(size_t first, size_t end, size_t draws, const Scratch& scratch) const {
-    if (first >= end || vocab_ < kPieceLogits || (indexed_ && table_.lanes < kMaxLanes)) return {};
+    if (first >= end || vocab_ < kPieceLogits || (grouped_ && !waits_for_memory())) return {};
     const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
     const size_t bytes = indexed_ ? row_bytes : kPieceLogits * sizeof(T);
     const size_t summed = scratch.grouped ? 0 : indexed_ ? rows_.pieces() : 1;
@@ -160,10 +165,10 @@ class SampleJob final : public Job {
     draw(drawn, from, to, unsampled, sampled, scratch);
   }
 
-  // Reads a row together with the sums of its groups, of which an index needs all; false where that cannot be.
+  // Reads a row together with the sums of its groups, where enough are needed; false where that cannot be.
   bool read_groups(size_t index, Scratch& scratch) const {
     scratch.grouped.reset();
-    if (!indexed_ || !request_.filter.keeps_all()) return false;
+    if (!grouped_ || !request_.filter.keeps_all()) return false;
     const T* const x = rows_.row(index);
     RowReading& reading = scratch.sampled;
     // Near the place of the row before, or of the largest of the first few.
@@ -203,11 +208,10 @@ class SampleJob final : public Job {
   // The piece's sums, formed for this row; `sum`: what the draws that fall into it are parts of, 0 for its own total.
   PieceSums& ready_piece(const Drawn& drawn, size_t p, double sum, Scratch& scratch) const {
     PieceSums& piece = form_groups(drawn, p, scratch);
-    if (scratch.formed[p] == Formed::groups) {
-      piece.set_prefixes(rows_.piece_groups(p));
-      piece.share = sum > 0.0 ? piece.total / sum : 1.0;
-      scratch.formed[p] = Formed::prefixes;
-    }
+    if (scratch.formed[p] == Formed::prefixes) return piece;
+    piece.set_prefixes(rows_.piece_groups(p));
+    piece.share = sum > 0.0 ? piece.total / sum : 1.0;
+    scratch.formed[p] = Formed::prefixes;
     return piece;
   }
 
@@ -293,7 +297,7 @@ class SampleJob final : public Job {
   // its span is found by sums formed another way, from the nearer end on, and only that span's groups are formed.
   std::optional<int32_t> find_alone(const Drawn& drawn, const PieceDraw& draw, Scratch& scratch) const {
     const T* const x = drawn.row.logits + draw.piece * kPieceLogits;
-    const size_t size = rows_.piece_size(draw.piece), spans = size / kSpanLogits, rest_size = size % kSpanLogits;
+    const size_t size = rows_.piece_size(draw.piece), spans = size / kSpanLogits;
     const auto sum_parts = [&](size_t at, size_t count, size_t n, double* sums) {
       rows_.sum_parts(x + at, count, n, drawn.row.rule.place, drawn.largest, parameters_, sums);
     };
@@ -301,8 +305,7 @@ class SampleJob final : public Job {
     const bool backwards = draw.rest > 0.5 * total;
     const double target = backwards ? total - draw.rest : draw.rest;
     double passed = 0.0, sums[kRowStreams];
-    if (backwards && rest_size > 0) sum_parts(spans * kSpanLogits, 1, rest_size, &passed);
-    if (passed > target) return std::nullopt;
+    if (backwards && size % kSpanLogits > 0) sum_parts(spans * kSpanLogits, 1, size % kSpanLogits, &passed);
     size_t count = 0;
     for (size_t i = 0; i < spans; i++) {
       const size_t span = backwards ? spans - 1 - i : i;
@@ -378,7 +381,7 @@ class SampleJob final : public Job {
   const RowPieces<T> rows_;
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
-  const bool indexed_;
+  const bool indexed_, grouped_;
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
 };
 

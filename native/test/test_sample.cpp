@@ -210,7 +210,7 @@ COVN_TEST(many_draws_are_those_that_few_at_a_time_give) {
 // The few find their piece's sums unneeded, unless what they find there is not certain.
 template <class T>
 void check_few() {
-  for (size_t vocab : {1000, 8192, 20'001}) {
+  for (size_t vocab : {1000, 8192, 20'001, 140'001}) {
     for (double deviation : {0.0, 0.1, 5.0, 30.0}) {
       SampleBatch<T> batch = random_batch<T>(1, vocab, 120, deviation, vocab + 11);
       for (int masked = 0; masked < 2; masked++) {
