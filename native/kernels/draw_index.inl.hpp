@@ -38,41 +38,42 @@ COVN_INLINE GroupTerms row_group(const RowTerms<Formula>& terms, const DrawnRow<
 }
 
 // Gives cells from .. to this mark, and up to kCellStep - 1 more, which are laid later.
-COVN_INLINE void lay_marks(int32_t* cells, int64_t from, int64_t to, int32_t mark) {
-  for (int64_t c = from; c < to; c += static_cast<int64_t>(kCellStep)) {
-    for (size_t i = 0; i < kCellStep; i++) cells[c + static_cast<int64_t>(i)] = mark;
+COVN_INLINE void lay_marks(int32_t* cells, int32_t from, int32_t to, int32_t mark) {
+  for (int32_t c = from; c < to; c += static_cast<int32_t>(kCellStep)) {
+    for (size_t i = 0; i < kCellStep; i++) cells[c + static_cast<int32_t>(i)] = mark;
   }
 }
 
-// The first cell that begins after a place. Not above the last by rounding, nor NaN, of memory that changes meanwhile.
+// Within 0 .. largest, of memory that changes meanwhile too: a NaN becomes 0.
+COVN_INLINE double within(double x, double largest) { return x > 0.0 ? (x < largest ? x : largest) : 0.0; }
+
+// The first cell that begins after a place.
 COVN_INLINE int32_t cell_after(double place, double cells) {
-  const double at = place * cells, cell = at < cells ? at : cells;
-  return static_cast<int32_t>(cell) + 1;
+  return static_cast<int32_t>(within(place * cells, cells)) + 1;
 }
 
-// Names the token of cells that lie within one token of a group.
+// Names the token of cells that lie within one token of a group, which has the cells up to `end`.
 template <class T, class Formula>
-COVN_NOINLINE void name_cells(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
-                              size_t g) {
-  const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total;
-  const double begin = index.bounds[g], room = index.bounds[g + 1] - begin;
-  float ends[kGroupLogits];
+COVN_NOINLINE void name_cells(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index, size_t g,
+                              int32_t end) {
+  const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total, begin = index.bounds[g];
+  const size_t start = g * kGroupLogits, size = row.vocab - start < kGroupLogits ? row.vocab - start : kGroupLogits;
+  float sums[kGroupLogits];
   const TokenEnds lanes(row_group(terms, row, g));
-  for (size_t i = 0; i < GroupTerms::vectors; i++) store(ends + i * F32::lanes, lanes.v[i]);
-  double last = 0.0;  // the end of the token before, from `begin`
-  for (size_t i = 0; i < kGroupLogits; i++) {
-    // Not above the group's, nor NaN, of memory that changes meanwhile.
-    const double part = static_cast<double>(ends[i]) * scale, end = part < room ? part : room;
-    if ((end - last) * cells > 1.0) {
-      const double margin = end * kSumMargin + kUniformMargin;
-      const auto first = static_cast<int64_t>((begin + last + margin) * cells) + 1;
-      const auto stop = static_cast<int64_t>((begin + end - margin) * cells);
+  for (size_t i = 0; i < GroupTerms::vectors; i++) store(sums + i * F32::lanes, lanes.v[i]);
+  double last = 0.0;  // where the token before ends, from `begin`
+  for (size_t i = 0; i < size; i++) {
+    const double next = static_cast<double>(sums[i]) * scale;
+    if ((next - last) * cells > 1.0) {
+      const double margin = next * kSumMargin + kUniformMargin;
+      const auto first = static_cast<int32_t>(within((begin + last + margin) * cells, cells)) + 1;
+      const auto stop = static_cast<int32_t>(within((begin + next - margin) * cells, static_cast<double>(end)));
       if (first < stop) {
-        lay_marks(index.cells, first, stop, static_cast<int32_t>(g * kGroupLogits + i));
+        lay_marks(index.cells, first, stop, static_cast<int32_t>(start + i));
         lay_marks(index.cells, stop, stop + 1, ~static_cast<int32_t>(g));
       }
     }
-    last = end;
+    last = next;
   }
 }
 
@@ -89,7 +90,7 @@ COVN_NOINLINE void lay_apart(const RowTerms<Formula>& terms, const DrawnRow<T>& 
   for (size_t g = first; g < end; g++) {
     const int32_t to = cell_after(index.bounds[g + 1], cells);
     lay_marks(index.cells, from, to, ~static_cast<int32_t>(g));
-    if (to - from > index.named_cells) name_cells(terms, row, index, g);
+    if (to - from > index.named_cells) name_cells(terms, row, index, g, to);
     from = to;
   }
 }
@@ -123,6 +124,7 @@ COVN_INLINE void lay_cells_by(const RowTerms<Formula>& terms, const DrawnRow<T>&
 // The group that a uniform falls into, at or after `g`.
 COVN_INLINE size_t find_group(const double* bounds, size_t g, double uniform) {
   constexpr size_t step = 16;
+  static_assert(step <= kMaxLanes);  // of the bounds after the last group
   size_t passed = step;
   while (passed == step) {
     passed = 0;
@@ -171,10 +173,13 @@ COVN_INLINE size_t prove_tokens(const RowTerms<Formula>& terms, const DrawnRow<T
       before += count_greater(set(low[i]), end);
       after += count_greater(end, set(high[i]));
     }
-    // Neither before the first nor after the last. NaN, of memory that changes meanwhile, counts nowhere.
-    const bool proved = (low[i] > 0.0f) & (after > 0) & (before + after == static_cast<int64_t>(kGroupLogits));
+    // Neither before the first nor after the last. NaN, of memory that changes meanwhile, counts nowhere; of such
+    // memory, a sum may count that lies past the row.
+    const size_t token = groups[i] * kGroupLogits + static_cast<size_t>(before);
+    const bool proved =
+        (low[i] > 0.0f) & (after > 0) & (before + after == static_cast<int64_t>(kGroupLogits)) & (token < row.vocab);
     const uint32_t k = which[i];
-    tokens[k] = static_cast<int32_t>(groups[i] * kGroupLogits) + static_cast<int32_t>(before);
+    tokens[k] = static_cast<int32_t>(token);
     open[left] = k;
     left += !proved;
   }

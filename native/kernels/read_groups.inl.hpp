@@ -1,5 +1,5 @@
-// Rows that are drawn from many times: one reading of a piece gives its sum, as kernels/row.inl.hpp has it, and the
-// sums of its groups, as kernels/sample.inl.hpp has them. After both.
+// Rows that are drawn from: one reading of a piece gives its sum, as kernels/row.inl.hpp has it, and the sums of its
+// groups, as kernels/sample.inl.hpp has them. After both.
 
 // As RowLanes. Not clamped: of logits that are no less than the place's floor, which `low` tells.
 template <class Formula>
@@ -80,9 +80,9 @@ COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T
 }
 
 // Of a piece of n <= kPieceLogits logits: `state` to the bit as if it were a row, and sums of groups [.], memory for a
-// multiple of 16. Terms are formed at the place given, by the formula that is the place's. `clamped`: as in
-// kernels/row.inl.hpp. False where the piece does not suit: of logits that do not fit the place, or of another order
-// of sums.
+// multiple of 16. Terms are formed at the place given, by the formula that is the place's. `clamped`:
+// whether logits below the place's floor are to be expected; found out if not known. False where the piece does not
+// suit: of logits that do not fit the place, or of another order of sums.
 template <class T>
 bool read_groups(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped, RowState& state,
                  float* groups) {

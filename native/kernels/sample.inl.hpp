@@ -177,7 +177,9 @@ COVN_INLINE void draw_tokens_by(const RowTerms<Formula>& terms, const DrawnRow<T
     for (size_t k = 0; k < size; k++) {
       const size_t first = draws[start + k].piece * kPieceLogits + groups[k] * kGroupLogits;
       const GroupTerms group(row.logits + first, row.vocab - first, terms);
-      tokens[start + k] = static_cast<int32_t>(first + find_term(group, rests[k]));
+      const size_t token = first + find_term(group, rests[k]);
+      // Of memory that changes meanwhile, it may lie past the row.
+      tokens[start + k] = static_cast<int32_t>(token < row.vocab ? token : first);
     }
   }
 }

@@ -29,11 +29,12 @@ constexpr size_t kDrawBatch = 128;
 // Steps of reading ahead: in a batch of draws, and while a piece's groups are summed.
 constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
-constexpr size_t kPiecesADraw = 4;  // at most, where a row is read together with the sums of its groups
-constexpr size_t kDrawnAlone = 4;   // draws of a row, at most, for which pieces are not summed
+// At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
+constexpr size_t kPiecesADraw = 4;
+constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces are not summed
 constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
-// The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; what is
-// rounded in double, by less than 2^-41 of the piece.
+// The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; places
+// within a piece, as a draw's rest and the piece's sum say, are rounded in double by less than 2^-41 of it.
 constexpr double kSpanMargin = 0x1p-17, kTotalMargin = 0x1p-40;
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -53,7 +54,8 @@ class SampleJob final : public Job {
         parameters_(table_.parameters(request.filter.temperature, vocab_)),
         unit_parameters_(table_.parameters(1.0, vocab_)),
         indexed_(DrawIndexMemory::pays(vocab_, request.samples)),
-        grouped_(indexed_ || (!waits_for_memory() && rows_.pieces() <= kPiecesADraw * request.samples)),
+        grouped_(request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
+                 (indexed_ || (table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
                                          : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
@@ -92,10 +94,10 @@ class SampleJob final : public Job {
     LogitFilter filter;
     std::optional<DrawIndexMemory> index;
     bool clamped = false;          // whether rows are to be expected to hold logits far below their largest
+    size_t unsuited = 0;           // rows that could not be read together with the sums of their groups
     std::optional<Place> grouped;  // where a row was read together with the sums of its groups
     PieceDraw draws[kDrawBatch];
     ReadAhead next_rows;
-
     Scratch(size_t piece_count, const SampleFilter& kept)
         : pieces(piece_count), formed(piece_count), prefix(1 + piece_count + kMaxLanes, kInfinity), filter(kept) {}
   };
@@ -107,19 +109,16 @@ class SampleJob final : public Job {
     float largest;  // logit of the row
   };
 
-  // Narrower vectors take longer for a row's terms than memory for its logits.
-  bool waits_for_memory() const { return table_.lanes == kMaxLanes; }
-
   size_t rows_together() const {
     if (vocab_ <= kGroupVocab) return kBatchRows;
-    if (grouped_) return 1;  // there is time to ask for the next row
+    if (indexed_ || grouped_) return 1;  // there is time to ask for the next row
     const bool few = request_.samples < kFewSamples && request_.filter.keeps_all();
     return few || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
   }
 
   // Of rows first .. end, in the steps that drawing from the ones before takes.
   ReadAhead read_ahead(size_t first, size_t end, size_t draws, const Scratch& scratch) const {
-    if (first >= end || vocab_ < kPieceLogits || (grouped_ && !waits_for_memory())) return {};
+    if (first >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
     const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
     const size_t bytes = indexed_ ? row_bytes : kPieceLogits * sizeof(T);
     const size_t summed = scratch.grouped ? 0 : indexed_ ? rows_.pieces() : 1;
@@ -168,7 +167,7 @@ class SampleJob final : public Job {
   // Reads a row together with the sums of its groups, where enough are needed; false where that cannot be.
   bool read_groups(size_t index, Scratch& scratch) const {
     scratch.grouped.reset();
-    if (!grouped_ || !request_.filter.keeps_all()) return false;
+    if (!grouped_ || scratch.unsuited > 1) return false;
     const T* const x = rows_.row(index);
     RowReading& reading = scratch.sampled;
     // Near the place of the row before, or of the largest of the first few.
@@ -179,6 +178,7 @@ class SampleJob final : public Job {
       if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), parameters_, place, scratch.clamped,
                                 reading.pieces[p], scratch.pieces[p].groups)) {
         reading.rows.clear();
+        scratch.unsuited++;
         return false;
       }
     }
@@ -228,8 +228,7 @@ class SampleJob final : public Job {
     if (!scratch.index) return std::nullopt;
     const DrawIndex index = scratch.index->start_row(drawn.total * terms_scale(drawn));
     // Of the sums of groups; the octave changes no rounding.
-    const double octave =
-        scratch.grouped ? std::ldexp(1.0, scratch.grouped->octave - drawn.row.rule.place.octave) : 1.0;
+    const int octaves = scratch.grouped ? scratch.grouped->octave - drawn.row.rule.place.octave : 0;
     const double* const prefix = scratch.prefix.data();
     double begin = 0.0;
     for (size_t p = 0; p < rows_.pieces(); p++) {
@@ -237,8 +236,9 @@ class SampleJob final : public Job {
       double* const bounds = index.bounds + p * kPieceGroups;
       if (end > begin) {
         const float* const groups = form_groups(drawn, p, scratch).groups;
-        const double sum = octave * table_.place_groups(groups, rows_.piece_groups(p), begin, end - begin, bounds);
-        if (!DrawIndexMemory::holds(sum, (end - begin) * index.total, index.total)) return std::nullopt;
+        const double sum = table_.place_groups(groups, rows_.piece_groups(p), begin, end - begin, bounds);
+        if (!DrawIndexMemory::holds(std::ldexp(sum, octaves), (end - begin) * index.total, index.total))
+          return std::nullopt;
       } else {
         std::fill(bounds, bounds + rows_.piece_groups(p), begin);
       }
@@ -306,8 +306,7 @@ class SampleJob final : public Job {
     const double target = backwards ? total - draw.rest : draw.rest;
     double passed = 0.0, sums[kRowStreams];
     if (backwards && size % kSpanLogits > 0) sum_parts(spans * kSpanLogits, 1, size % kSpanLogits, &passed);
-    size_t count = 0;
-    for (size_t i = 0; i < spans; i++) {
+    for (size_t i = 0, count = 0; i < spans; i++) {
       const size_t span = backwards ? spans - 1 - i : i;
       if (i % kRowStreams == 0) {
         count = std::min(kRowStreams, spans - i);

@@ -6,7 +6,7 @@
 
 #include "kernels/draw_index.hpp"
 #include "reference/sample.hpp"
-#include "test/sampling.hpp"
+#include "test/rows.hpp"
 #include "test/tables.hpp"
 
 using namespace covn;
@@ -15,15 +15,6 @@ using namespace covn::test;
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// What one reading gives of up to kPieceLogits logits, or of a longer row.
-template <class T>
-RowState read(const KernelTable& table, const std::vector<T>& x, const RowParameters& parameters) {
-  RowBatch batch;
-  const T* const row = x.data();
-  table.rows<T>().accumulate[0][0](&row, 1, x.size(), nullptr, parameters, batch);
-  return batch.state(0);
-}
 
 // A row made ready for drawing, as the job does it.
 template <class T>
@@ -65,10 +56,10 @@ class Row {
     for (size_t p = piece; p < pieces_.size(); p++) prefix_[p + 1] = std::numeric_limits<double>::infinity();
   }
 
-  // How many of the uniforms an index for so many samples proves, and for how many of them it proves another token than
-  // token_at finds.
+  // How many of the uniforms an index for so many samples proves, for how many of them it proves another token than
+  // token_at finds, and how many are said to be past the row.
   struct Proofs {
-    size_t proved, wrong;
+    size_t proved, wrong, outside;
   };
   Proofs prove(const std::vector<double>& uniforms, size_t samples) {
     DrawIndexMemory memory(row_.vocab, samples);
@@ -92,8 +83,9 @@ class Row {
     std::vector<uint32_t> open(uniforms.size());
     open.resize(kernels.propose_tokens(row_, index, uniforms.data(), uniforms.size(), tokens.data(), open.data()));
     for (uint32_t k : open) tokens[k] = -1;
-    Proofs proofs{uniforms.size() - open.size(), 0};
+    Proofs proofs{uniforms.size() - open.size(), 0, 0};
     for (size_t k = 0; k < uniforms.size(); k++) {
+      proofs.outside += token_at(uniforms[k]) >= row_.vocab || tokens[k] >= static_cast<int64_t>(row_.vocab);
       proofs.wrong += tokens[k] >= 0 && static_cast<size_t>(tokens[k]) != token_at(uniforms[k]);
     }
     return proofs;
@@ -133,13 +125,6 @@ class Row {
   std::vector<double> prefix_;
   double total_ = 0.0;
 };
-
-template <class T>
-std::vector<T> normal_row(size_t vocab, double deviation, double mean, Random& random) {
-  std::vector<T> x(vocab);
-  for (T& logit : x) logit = narrow<T>(static_cast<float>(mean + deviation * random.normal()));
-  return x;
-}
 
 template <class T>
 void check_groups(const std::vector<T>& x, double temperature, float least) {
@@ -214,66 +199,6 @@ COVN_TEST(groups_and_shares_are_exact_to_5e_7) {
   check_type<float>();
   check_type<Float16>();
   check_type<BFloat16>();
-}
-
-// What a row holds besides normal logits.
-enum class Odd { nothing, masked, low };
-
-// One reading gives the sums of two, to the bit, wherever its terms are placed; or nothing.
-template <class T>
-void check_groups_read(const KernelTable& table, size_t vocab, double mean, Odd odd, Random& random) {
-  std::vector<T> x = normal_row<T>(vocab, 3.0, mean, random);
-  const float other = odd == Odd::masked ? -kInfinity : static_cast<float>(mean - 500.0);
-  for (size_t i = 0; odd != Odd::nothing && i < x.size(); i += 5) x[i] = narrow<T>(other);
-  const RowParameters parameters = table.parameters(1.0, vocab);
-  const RowState want = read(table, x, parameters);
-  const TermRule rule{place_of(want.max, parameters), want.unit_max, std::numeric_limits<float>::lowest(), &parameters};
-  std::vector<float> sums(kPieceGroups), groups(kPieceGroups);
-  table.samples(T{}).sum_groups(x.data(), vocab, rule, sums.data());
-  const bool suits = vocab > kGroupVocab && parameters.run == run_length(kPieceLogits, table.lanes) &&
-                     !(sizeof(T) == 2 && want.unit_max);
-  size_t suited = 0;
-  for (int away : {0, 20, -20, 100}) {
-    // Logits below the floor have the floor's term, which is the place's.
-    if (odd == Odd::low && away != 0) continue;
-    for (bool expected : {false, true}) {
-      Place place = rule.place;
-      place.octave += away;
-      RowState got;
-      bool clamped = expected;
-      if (!table.samples(T{}).read_groups(x.data(), vocab, parameters, place, clamped, got, groups.data())) continue;
-      suited++;
-      CHECK(clamped == (expected || odd != Odd::nothing));
-      CHECK(got.max == want.max && got.unit_max == want.unit_max && got.greater == 0);
-      got.move(want.place, want.max, parameters);
-      CHECK(got.sums.sum == want.sums.sum && got.sums.unit == want.sums.unit);
-      for (size_t g = 0; g < (vocab + kGroupLogits - 1) / kGroupLogits; g++) {
-        CHECK(std::ldexp(groups[g], away) == sums[g]);
-      }
-    }
-    CHECK(away != 0 || suited == (suits ? 2 : 0));
-  }
-  for (float bad : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-    x[vocab / 2] = narrow<T>(bad);
-    for (bool clamped : {false, true}) {
-      RowState got;
-      CHECK(!table.samples(T{}).read_groups(x.data(), vocab, parameters, rule.place, clamped, got, groups.data()));
-    }
-  }
-}
-COVN_TEST(a_reading_with_groups_gives_what_two_readings_do) {
-  Random random(55);
-  for (const auto& [name, table] : runnable_tables()) {
-    for (size_t vocab : {100, 128, 129, 255, 256, 257, 300, 400, 512, 1000, 5000, 8191, 8192}) {
-      for (double mean : {-200.0, -50.0, 0.0, 65.0, 100.0}) {
-        for (Odd odd : {Odd::nothing, Odd::masked, Odd::low}) {
-          check_groups_read<float>(*table, vocab, mean, odd, random);
-          check_groups_read<Float16>(*table, vocab, mean, odd, random);
-          check_groups_read<BFloat16>(*table, vocab, mean, odd, random);
-        }
-      }
-    }
-  }
 }
 
 COVN_TEST(rows_anywhere_have_the_same_shares) {
@@ -356,6 +281,27 @@ void check_proofs(const std::vector<T>& x, double temperature, Random& random) {
 }
 
 }  // namespace
+
+// Logits that lie far above a place have terms that mean nothing, negative ones among them.
+COVN_TEST(logits_that_change_do_not_lead_out_of_the_index) {
+  Random random(58);
+  std::vector<double> uniforms(500);
+  for (const auto& [name, table] : runnable_tables()) {
+    for (size_t vocab : {8192, 8190, 1000}) {
+      for (float changed : {187.0f, 300.0f, 1e30f, -1e30f, kInfinity, -kInfinity, NAN}) {
+        for (int place = 0; place < 40; place++) {
+          std::vector<float> x(vocab, -30.0f);
+          x[8] = 0.0f;
+          x[vocab - 3] = -2.0f;
+          Row<float> row(*table, x, place % 2 == 0 ? 1.0 : 0.9, std::numeric_limits<float>::lowest());
+          for (size_t i = 0; i < 3; i++) x[place < 20 ? random.bits() % 16 : vocab - 1 - random.bits() % 16] = changed;
+          for (double& uniform : uniforms) uniform = random.uniform();
+          CHECK(row.prove(uniforms, 4096).outside == 0);
+        }
+      }
+    }
+  }
+}
 
 COVN_TEST(spoilt_sums_do_not_lead_out_of_the_row) {
   for (const auto& [name, table] : runnable_tables()) {
