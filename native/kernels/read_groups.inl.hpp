@@ -80,9 +80,9 @@ COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T
 }
 
 // Of a piece of n <= kPieceLogits logits: `state` to the bit as if it were a row, and sums of groups [.], memory for a
-// multiple of 16. Terms are formed at the place given, by the formula that is the place's. `clamped`:
-// whether logits below the place's floor are to be expected; found out if not known. False where the piece does not
-// suit: of logits that do not fit the place, or of another order of sums.
+// multiple of 16. Terms are formed at the place given, by the formula that is the place's. `clamped`: whether logits
+// below the place's floor are to be expected; found out if not known. False where the piece does not suit: of logits
+// that do not fit the place, or of another order of sums.
 template <class T>
 bool read_groups(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped, RowState& state,
                  float* groups) {

@@ -31,7 +31,7 @@ constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
 constexpr size_t kPiecesADraw = 4;
-constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces are not summed
+constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces without groups' sums get none
 constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
 // The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; places
 // within a piece, as a draw's rest and the piece's sum say, are rounded in double by less than 2^-41 of it.
