@@ -8,6 +8,7 @@ struct BlockSums {
   float max;
   double sum, weighted;
   int64_t greater;
+  double* spans;  // [.], the caller's, or null: `sum` up to the end of each whole span
 };
 
 // Four vectors from x, of which n < kStep logits are there; the rest is -inf.
@@ -60,11 +61,11 @@ COVN_INLINE TriedPlace tried_place(Place place, const RowParameters& p) {
   return tried;
 }
 
-// The sums of a run of one row: apart from RowLanes, so that compilers keep them in registers.
+// What a run of one row gives: apart from RowLanes, so that compilers keep them in registers.
 struct RowRun {
-  F32 sum, weighted;
+  F32 max, sum, weighted;
   // Written out: an implicit one would be made outside the target region.
-  COVN_MEMBER_INLINE RowRun() : sum(set(0.0f)), weighted(set(0.0f)) {}
+  COVN_MEMBER_INLINE RowRun() : max(set(-COVN_INFINITY)), sum(set(0.0f)), weighted(set(0.0f)) {}
 };
 
 // What else is kept of a row.
@@ -78,7 +79,7 @@ struct RowLanes {
 
   template <class Formula>
   COVN_MEMBER_INLINE void add(F32 x, const Formula& formula, F32 largest, F32 target, RowRun& run) {
-    max = max_ignoring_nan(x, max);
+    run.max = max_ignoring_nan(x, run.max);
     const F32 d = formula.distance(x);
     const Term e = formula.term(d);
     run.sum = fma(e.scale, e.polynomial, run.sum);
@@ -86,10 +87,21 @@ struct RowLanes {
     if (Greater) greater.count(x, target);
   }
   COVN_MEMBER_INLINE void end(const RowRun& run) {
+    max = max_ignoring_nan(run.max, max);
     wide_sum.add(run.sum);
     if (Weighted) wide_weighted.add(run.weighted);
   }
 };
+
+// At the end of runs.
+template <class Formula, size_t Rows, class Lanes>
+COVN_INLINE void note_spans(const Lanes* lanes, size_t end, BlockSums* sums) {
+  if (sums[0].spans == nullptr || end % kSpanLogits > 0) return;
+#pragma GCC unroll 4
+  for (size_t r = 0; r < Rows; r++) {
+    sums[r].spans[end / kSpanLogits - 1] = lanes[r].wide_sum.total() * (1.0 / Formula::scale);
+  }
+}
 
 // Reads a block of n logits of each of so many rows at once: a vector of the first, one of the second, and so on. Rows
 // that lie far apart are so many streams, which memory serves faster than one.
@@ -122,6 +134,7 @@ COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, cons
       }
     }
     for (size_t r = 0; r < Rows; r++) lanes[r].end(runs[r]);
+    note_spans<Formula, Rows>(lanes, i + vectors * F32::lanes, sums);
   }
   while (i < whole) {
     const size_t end = whole - i < run ? whole : i + run;
@@ -133,6 +146,7 @@ COVN_INLINE void block_terms(const T* const* blocks, size_t n, Place place, cons
       }
     }
     for (size_t r = 0; r < Rows; r++) lanes[r].end(runs[r]);
+    note_spans<Formula, Rows>(lanes, i, sums);
   }
   for (size_t r = 0; r < Rows; r++) {
     if (whole < n) {

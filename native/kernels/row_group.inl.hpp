@@ -47,7 +47,7 @@ COVN_INLINE void group_terms(const T* const* rows, size_t count, size_t n, const
       lanes.add(load(x + i), formula, largest, target, run);
     }
     if (whole < n) lanes.add(load_padded(x + whole, n - whole), formula.padded(), largest, target, run);
-    max[row] = lanes.max;
+    max[row] = run.max;
     sum[row] = run.sum;
     if (Weighted) weighted[row] = run.weighted;
     if (Greater) sums.greater[row] = lanes.greater.total();

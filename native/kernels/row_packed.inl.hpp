@@ -32,6 +32,7 @@ struct PackedRows {
         }
       }
       for (size_t r = 0; r < Rows; r++) lanes[r].end(runs[r]);
+      note_spans<UnitFormula<Clamped>, Rows>(lanes, i, sums);
     }
     for (size_t r = 0; r < Rows; r++) {
       if (whole < n) {

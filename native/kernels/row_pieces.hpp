@@ -12,6 +12,7 @@ namespace covn {
 // [rows, pieces] and [rows].
 struct RowReading {
   std::vector<RowState> pieces, rows;
+  std::vector<double> spans;  // [rows, pieces, kPieceSpans], where wanted: RowBatch::spans of each piece
 };
 
 template <class T>
@@ -33,35 +34,19 @@ class RowPieces {
   }
 
   // As make_score_job reads them, so that what is merged is the same to the bit.
-  void read(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
+  void read(size_t first, size_t count, const RowParameters& parameters, bool with_spans, RowReading& reading) const {
     reading.pieces.assign(count * pieces_, RowState());
     reading.rows.assign(count, RowState());
-    if (count > 1) {
-      read_together(first, count, parameters, reading.pieces.data());
-    } else {
-      read_alone(first, parameters, reading.pieces.data());
-    }
-    for (size_t i = 0; i < count; i++) merge(reading.pieces.data() + i * pieces_, parameters, reading.rows[i]);
+    reading.spans.resize(with_spans ? count * pieces_ * kPieceSpans : 0);
+    if (count > 1) return read_together(first, count, parameters, reading);
+    read_alone(first, parameters, reading);
+    merge(reading.pieces.data(), parameters, reading.rows[0]);
   }
 
   // The same of one row whose pieces have been read.
   void merge_one(const RowParameters& parameters, RowReading& reading) const {
     reading.rows.assign(1, RowState());
     merge(reading.pieces.data(), parameters, reading.rows[0]);
-  }
-
-  // sums [count]: of count <= kRowStreams parts of n logits each, one after another, as multiples of the place's power.
-  void sum_parts(const T* x, size_t count, size_t n, Place place, float largest, const RowParameters& parameters,
-                 double* sums) const {
-    RowBatch batch;
-    const T* parts[kRowStreams] = {};
-    for (size_t i = 0; i < count; i++) parts[i] = x + i * n;
-    kernels_.accumulate[0][0](parts, count, n, nullptr, parameters, batch);
-    for (size_t i = 0; i < count; i++) {
-      RowState part = batch.state(i);
-      part.move(place, largest, parameters);
-      sums[i] = part.sums.sum;
-    }
   }
 
   // log sum_j exp((x_j - max)/T), as the scores have it.
@@ -75,41 +60,61 @@ class RowPieces {
   }
 
  private:
-  void read_together(size_t first, size_t count, const RowParameters& parameters, RowState* pieces) const {
+  static double* spans_from(RowReading& reading, size_t piece) {
+    return reading.spans.empty() ? nullptr : reading.spans.data() + piece * kPieceSpans;
+  }
+
+  void read_together(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
     RowBatch batch;
+    batch.row_blocks = pieces_;
     const T* parts[kBatchRows];
-    for (size_t piece = 0; piece < pieces_; piece++) {
-      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + piece * kPieceLogits;
-      kernels_.accumulate[0][0](parts, count, piece_size(piece), nullptr, parameters, batch);
-      for (size_t i = 0; i < count; i++) pieces[i * pieces_ + piece] = batch.state(i);
+    const size_t step = segment_pieces();
+    for (size_t piece = 0; piece < pieces_; piece += step) {
+      const size_t begin = piece * kPieceLogits, size = std::min(step * kPieceLogits, vocab_ - begin);
+      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + begin;
+      batch.blocks = size > kPieceLogits ? reading.pieces.data() + piece : nullptr;
+      batch.spans = spans_from(reading, piece);
+      kernels_.accumulate[0][0](parts, count, size, nullptr, parameters, batch);
+      for (size_t i = 0; i < count; i++) {
+        const RowState segment = batch.state(i);
+        if (size <= kPieceLogits) reading.pieces[i * pieces_ + piece] = segment;
+        add_segment(segment, parameters, reading.rows[i]);
+      }
     }
   }
 
   // Several whole pieces at a time.
-  void read_alone(size_t index, const RowParameters& parameters, RowState* pieces) const {
+  void read_alone(size_t index, const RowParameters& parameters, RowReading& reading) const {
     RowBatch batch;
     const T* parts[kBatchRows];
     const size_t whole = vocab_ / kPieceLogits;
     for (size_t piece = 0; piece < pieces_;) {
       const size_t run = piece < whole ? std::min(kBatchRows, whole - piece) : 1;
       for (size_t i = 0; i < run; i++) parts[i] = row(index) + (piece + i) * kPieceLogits;
+      batch.spans = spans_from(reading, piece);
       kernels_.accumulate[0][0](parts, run, piece_size(piece), nullptr, parameters, batch);
-      for (size_t i = 0; i < run; i++) pieces[piece++] = batch.state(i);
+      for (size_t i = 0; i < run; i++) reading.pieces[piece++] = batch.state(i);
     }
   }
 
-  // In the segments that rows longer than kMaxWholeRow are scored in.
+  // Rows longer than kMaxWholeRow are scored in segments.
+  size_t segment_pieces() const { return vocab_ > kMaxWholeRow ? kSegment / kPieceLogits : pieces_; }
+
   void merge(const RowState* pieces, const RowParameters& parameters, RowState& row) const {
-    constexpr size_t kSegmentPieces = kSegment / kPieceLogits;
-    const size_t step = vocab_ > kMaxWholeRow ? kSegmentPieces : pieces_;
-    for (size_t first = 0; first < pieces_; first += step) {
+    for (size_t first = 0; first < pieces_; first += segment_pieces()) {
       RowState segment;
-      for (size_t p = first; p < std::min(pieces_, first + step); p++) add_piece(pieces[p], parameters, segment);
-      if (step == pieces_) {
-        row = segment;
-      } else {
-        add_piece(segment, parameters, row);
+      for (size_t p = first; p < std::min(pieces_, first + segment_pieces()); p++) {
+        add_piece(pieces[p], parameters, segment);
       }
+      add_segment(segment, parameters, row);
+    }
+  }
+
+  void add_segment(const RowState& segment, const RowParameters& parameters, RowState& row) const {
+    if (segment_pieces() == pieces_) {
+      row = segment;
+    } else {
+      add_piece(segment, parameters, row);
     }
   }
 

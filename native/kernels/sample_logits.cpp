@@ -31,16 +31,20 @@ constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
 constexpr size_t kPiecesADraw = 4;
-constexpr size_t kDrawnAlone = 4;  // draws of a row, at most, for which pieces without groups' sums get none
-constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
+// Draws of a row, at most, whose spans are found by the reading's sums and have their groups' sums formed alone: so
+// many a piece take as long as forming all of its groups', which wide vectors, waiting for memory, do less well.
+constexpr size_t kFewAlone = 4, kManyAlone = 16, kDrawsAPiece = 1, kWideDrawsAPiece = 4;
 // The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; places
 // within a piece, as a draw's rest and the piece's sum say, are rounded in double by less than 2^-41 of it.
 constexpr double kSpanMargin = 0x1p-17, kTotalMargin = 0x1p-40;
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
-constexpr size_t kFewSamples = 8;
 constexpr size_t kCachedBytes = size_t{1} << 19;
+
+size_t most_alone(size_t pieces, size_t lanes) {
+  return std::clamp(pieces * (lanes < kMaxLanes ? kDrawsAPiece : kWideDrawsAPiece), kFewAlone, kManyAlone);
+}
 
 template <class T>
 class SampleJob final : public Job {
@@ -54,8 +58,10 @@ class SampleJob final : public Job {
         parameters_(table_.parameters(request.filter.temperature, vocab_)),
         unit_parameters_(table_.parameters(1.0, vocab_)),
         indexed_(DrawIndexMemory::pays(vocab_, request.samples)),
-        grouped_(request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
-                 (indexed_ || (table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
+        alone_(request.filter.keeps_all() && request.samples <= most_alone(rows_.pieces(), table_.lanes)),
+        grouped_(
+            request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
+            (indexed_ || (!alone_ && table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
                                          : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
@@ -73,10 +79,10 @@ class SampleJob final : public Job {
     const size_t together = rows_together();
     for (size_t row = first; row < end && !cancelled(); row += together) {
       const size_t count = std::min(together, end - row);
-      if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, scratch.sampled);
+      if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, alone_, scratch.sampled);
       scratch.next_rows = read_ahead(row + count, std::min(end, row + count + together), to - from, scratch);
       const bool reuse = request_.filter.temperature == 1.0;
-      if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, scratch.unit);
+      if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, false, scratch.unit);
       for (size_t i = 0; i < count && !cancelled(); i++) {
         const RowState& raw = reuse || !request_.log_prob ? scratch.sampled.rows[i] : scratch.unit.rows[i];
         sample_row(chunk, row + i, i, raw, from, to, scratch);
@@ -104,16 +110,14 @@ class SampleJob final : public Job {
   // What of a row is drawn.
   struct Drawn {
     DrawnRow<T> row;
-    size_t index;
+    size_t index, entry;  // in the request, and of the reading
     double total;
-    float largest;  // logit of the row
   };
 
   size_t rows_together() const {
     if (vocab_ <= kGroupVocab) return kBatchRows;
     if (indexed_ || grouped_) return 1;  // there is time to ask for the next row
-    const bool few = request_.samples < kFewSamples && request_.filter.keeps_all();
-    return few || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
+    return alone_ || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
   }
 
   // Of rows first .. end, in the steps that drawing from the ones before takes.
@@ -134,10 +138,8 @@ class SampleJob final : public Job {
     std::fill(scratch.formed.begin(), scratch.formed.end(), scratch.grouped ? Formed::groups : Formed::nothing);
     const double sampled_log_sum = rows_.log_sum(state, parameters_);
     const bool unit = state.unit_max && request_.filter.keeps_all();
-    Drawn drawn{{rows_.row(index), vocab_, {place_of(state.max, parameters_), unit, kLowest, &parameters_}},
-                index,
-                0.0,
-                state.max};
+    Drawn drawn{
+        {rows_.row(index), vocab_, {place_of(state.max, parameters_), unit, kLowest, &parameters_}}, index, i, 0.0};
     LogProbRule sampled{state.max, parameters_.temperature, sampled_log_sum};
     if (request_.filter.keeps_all()) {
       for (size_t p = 0; p < rows_.pieces(); p++) {
@@ -294,43 +296,30 @@ class SampleJob final : public Job {
   }
 
   // The token of a draw from a piece whose sums are not there, where no rounding of theirs could make it another one:
-  // its span is found by sums formed another way, from the nearer end on, and only that span's groups are formed.
+  // its span is found by the sums of the first reading, and only that span's groups are formed.
   std::optional<int32_t> find_alone(const Drawn& drawn, const PieceDraw& draw, Scratch& scratch) const {
-    const T* const x = drawn.row.logits + draw.piece * kPieceLogits;
-    const size_t size = rows_.piece_size(draw.piece), spans = size / kSpanLogits;
-    const auto sum_parts = [&](size_t at, size_t count, size_t n, double* sums) {
-      rows_.sum_parts(x + at, count, n, drawn.row.rule.place, drawn.largest, parameters_, sums);
-    };
+    const RowReading& reading = scratch.sampled;
+    const size_t read = drawn.entry * rows_.pieces() + draw.piece, whole = rows_.piece_size(draw.piece) / kSpanLogits;
+    if (reading.spans.empty()) return std::nullopt;
+    const double* const ends = reading.spans.data() + read * kPieceSpans;
     const double total = piece_sum(drawn, draw.piece, scratch);
-    const bool backwards = draw.rest > 0.5 * total;
-    const double target = backwards ? total - draw.rest : draw.rest;
-    double passed = 0.0, sums[kRowStreams];
-    if (backwards && size % kSpanLogits > 0) sum_parts(spans * kSpanLogits, 1, size % kSpanLogits, &passed);
-    for (size_t i = 0, count = 0; i < spans; i++) {
-      const size_t span = backwards ? spans - 1 - i : i;
-      if (i % kRowStreams == 0) {
-        count = std::min(kRowStreams, spans - i);
-        sum_parts((backwards ? spans - i - count : i) * kSpanLogits, count, kSpanLogits, sums);
-      }
-      const double sum = sums[backwards ? count - 1 - i % kRowStreams : i % kRowStreams];
-      if (!(passed + sum > target)) {
-        passed += sum;
-        continue;
-      }
-      const double rest = backwards ? passed + sum - target : target - passed;
-      const double margin = (target + sum) * kSpanMargin + total * kTotalMargin;
-      if (!(rest > margin && rest + margin < sum)) break;
-      PieceSums& piece = scratch.pieces[draw.piece];
-      kernels_.sum_groups(x + span * kSpanLogits, kSpanLogits, drawn.row.rule, piece.groups + span * kSpanGroups);
-      piece.set_only_span(span);
-      const double per_term = terms_scale(drawn);
-      const PieceDraw ends[2] = {{draw.piece, (rest - margin) * per_term}, {draw.piece, (rest + margin) * per_term}};
-      int32_t tokens[2];
-      kernels_.draw_tokens(drawn.row, scratch.pieces.data(), ends, 2, tokens);
-      if (tokens[0] == tokens[1]) return tokens[0];
-      break;
-    }
-    return std::nullopt;
+    const double scale = total / reading.pieces[read].sums.sum;
+    size_t span = 0;
+    for (size_t s = 0; s < whole; s++) span += ends[s] * scale <= draw.rest ? 1 : 0;
+    if (span == whole) return std::nullopt;
+    const double begin = span > 0 ? ends[span - 1] * scale : 0.0;
+    const double sum = ends[span] * scale - begin, rest = draw.rest - begin;
+    const double margin = (std::min(draw.rest, total - draw.rest) + sum) * kSpanMargin + total * kTotalMargin;
+    if (!(rest > margin && rest + margin < sum)) return std::nullopt;
+    const size_t at = draw.piece * kPieceLogits + span * kSpanLogits;
+    PieceSums& piece = scratch.pieces[draw.piece];
+    kernels_.sum_groups(drawn.row.logits + at, kSpanLogits, drawn.row.rule, piece.groups + span * kSpanGroups);
+    piece.set_only_span(span);
+    const double per_term = terms_scale(drawn);
+    const PieceDraw both[2] = {{draw.piece, (rest - margin) * per_term}, {draw.piece, (rest + margin) * per_term}};
+    int32_t tokens[2];
+    kernels_.draw_tokens(drawn.row, scratch.pieces.data(), both, 2, tokens);
+    return tokens[0] == tokens[1] ? std::optional(tokens[0]) : std::nullopt;
   }
 
   void ready_drawn_piece(const Drawn& drawn, size_t p, Scratch& scratch) const {
@@ -356,7 +345,7 @@ class SampleJob final : public Job {
   void find_tokens(const Drawn& drawn, const double* uniforms, size_t count, Scratch& scratch, int32_t* tokens) const {
     const double* const prefix = scratch.prefix.data();
     table_.find_pieces({prefix, rows_.pieces(), drawn.total}, uniforms, count, scratch.draws);
-    if (count <= kDrawnAlone && request_.filter.keeps_all()) return find_few(drawn, count, scratch, tokens);
+    if (alone_) return find_few(drawn, count, scratch, tokens);
     for (size_t k = 0; k < count; k++) ready_drawn_piece(drawn, scratch.draws[k].piece, scratch);
     kernels_.draw_tokens(drawn.row, scratch.pieces.data(), scratch.draws, count, tokens);
   }
@@ -380,7 +369,7 @@ class SampleJob final : public Job {
   const RowPieces<T> rows_;
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
-  const bool indexed_, grouped_;
+  const bool indexed_, alone_, grouped_;
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
 };
 

@@ -18,6 +18,7 @@ struct UniformStream {
 constexpr size_t kGroupLogits = 16;
 constexpr size_t kSpanGroups = 32;
 constexpr size_t kPieceSpans = 16;
+constexpr size_t kSpanLogits = kGroupLogits * kSpanGroups;
 constexpr size_t kPieceGroups = kSpanGroups * kPieceSpans;
 constexpr size_t kPieceLogits = kGroupLogits * kPieceGroups;
 
