@@ -207,11 +207,10 @@ struct RowBatch {
   float unit_max[kSize];  // 1 or 0
   double sum[kSize], unit[kSize], weighted[kSize];
   int64_t greater[kSize];
-  // The caller's memory, or null. What each block adds to its row, of rows of several: [rows, row_blocks]. And a
-  // block's sums, at its place, up to the end of each whole span: [rows, row_blocks, kPieceSpans].
-  RowState* blocks = nullptr;
+  // The caller's memory, `row_spans` doubles a row, or null: the sums of rows of one block, at the row's place, up to
+  // the end of each whole span. Not of rows of kGroupVocab logits or fewer.
   double* spans = nullptr;
-  size_t row_blocks = 1;
+  size_t row_spans = 0;
 
   void set(size_t row, const RowState& s, const RowParameters& p) {
     set_place(row, s.place, p);

@@ -38,9 +38,12 @@ class RowPieces {
     reading.pieces.assign(count * pieces_, RowState());
     reading.rows.assign(count, RowState());
     reading.spans.resize(with_spans ? count * pieces_ * kPieceSpans : 0);
-    if (count > 1) return read_together(first, count, parameters, reading);
-    read_alone(first, parameters, reading);
-    merge(reading.pieces.data(), parameters, reading.rows[0]);
+    if (count > 1) {
+      read_together(first, count, parameters, reading);
+    } else {
+      read_alone(first, parameters, reading);
+    }
+    for (size_t i = 0; i < count; i++) merge(reading.pieces.data() + i * pieces_, parameters, reading.rows[i]);
   }
 
   // The same of one row whose pieces have been read.
@@ -66,26 +69,20 @@ class RowPieces {
 
   void read_together(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
     RowBatch batch;
-    batch.row_blocks = pieces_;
+    batch.row_spans = pieces_ * kPieceSpans;
     const T* parts[kBatchRows];
-    const size_t step = segment_pieces();
-    for (size_t piece = 0; piece < pieces_; piece += step) {
-      const size_t begin = piece * kPieceLogits, size = std::min(step * kPieceLogits, vocab_ - begin);
-      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + begin;
-      batch.blocks = size > kPieceLogits ? reading.pieces.data() + piece : nullptr;
+    for (size_t piece = 0; piece < pieces_; piece++) {
+      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + piece * kPieceLogits;
       batch.spans = spans_from(reading, piece);
-      kernels_.accumulate[0][0](parts, count, size, nullptr, parameters, batch);
-      for (size_t i = 0; i < count; i++) {
-        const RowState segment = batch.state(i);
-        if (size <= kPieceLogits) reading.pieces[i * pieces_ + piece] = segment;
-        add_segment(segment, parameters, reading.rows[i]);
-      }
+      kernels_.accumulate[0][0](parts, count, piece_size(piece), nullptr, parameters, batch);
+      for (size_t i = 0; i < count; i++) reading.pieces[i * pieces_ + piece] = batch.state(i);
     }
   }
 
   // Several whole pieces at a time.
   void read_alone(size_t index, const RowParameters& parameters, RowReading& reading) const {
     RowBatch batch;
+    batch.row_spans = kPieceSpans;
     const T* parts[kBatchRows];
     const size_t whole = vocab_ / kPieceLogits;
     for (size_t piece = 0; piece < pieces_;) {
@@ -97,24 +94,18 @@ class RowPieces {
     }
   }
 
-  // Rows longer than kMaxWholeRow are scored in segments.
-  size_t segment_pieces() const { return vocab_ > kMaxWholeRow ? kSegment / kPieceLogits : pieces_; }
-
+  // In the segments that rows longer than kMaxWholeRow are scored in.
   void merge(const RowState* pieces, const RowParameters& parameters, RowState& row) const {
-    for (size_t first = 0; first < pieces_; first += segment_pieces()) {
+    constexpr size_t kSegmentPieces = kSegment / kPieceLogits;
+    const size_t step = vocab_ > kMaxWholeRow ? kSegmentPieces : pieces_;
+    for (size_t first = 0; first < pieces_; first += step) {
       RowState segment;
-      for (size_t p = first; p < std::min(pieces_, first + segment_pieces()); p++) {
-        add_piece(pieces[p], parameters, segment);
+      for (size_t p = first; p < std::min(pieces_, first + step); p++) add_piece(pieces[p], parameters, segment);
+      if (step == pieces_) {
+        row = segment;
+      } else {
+        add_piece(segment, parameters, row);
       }
-      add_segment(segment, parameters, row);
-    }
-  }
-
-  void add_segment(const RowState& segment, const RowParameters& parameters, RowState& row) const {
-    if (segment_pieces() == pieces_) {
-      row = segment;
-    } else {
-      add_piece(segment, parameters, row);
     }
   }
 

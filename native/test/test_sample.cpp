@@ -218,7 +218,7 @@ void check_few() {
           batch.filter.temperature = temperature;
           for (Target target : available_targets()) {
             const Samples whole = draw(batch, target);
-            for (size_t part : {1, 4}) CHECK(draw_in_parts(batch, part, target) == whole);
+            for (size_t part : {1, 4, 16}) CHECK(draw_in_parts(batch, part, target) == whole);
           }
         }
         for (size_t i = 0; i < vocab; i++) {
@@ -233,6 +233,31 @@ COVN_TEST(a_few_draws_are_those_that_many_give) {
   check_few<float>();
   check_few<BFloat16>();
   check_few<Float16>();
+}
+
+// Rows that are read together, whose pieces lie far apart: at low temperatures each has an origin of its own.
+COVN_TEST(a_few_draws_of_rows_read_together_are_those_of_rows_alone) {
+  constexpr size_t kRows = 5, kPiece = 8192;
+  for (size_t vocab : {20'001, 40'960}) {
+    for (float mean : {-55.0f, 0.0f, 70.0f}) {
+      SampleBatch<float> batch = random_batch<float>(kRows, vocab, 32, 0.3, vocab + 5);
+      for (size_t i = 0; i < batch.logits.size(); i++) {
+        constexpr float kAbove[] = {1.0f, -1.0f, 1.1f, 0.0f, 2.0f};
+        batch.logits[i] += mean + kAbove[(i / vocab + i % vocab / kPiece) % 5];
+      }
+      for (double temperature : {1.0, 0.1, 1e-4}) {
+        batch.filter.temperature = temperature;
+        for (Target target : available_targets()) {
+          const Samples whole = draw(batch, target);
+          for (size_t part : {2, 4, 16}) CHECK(draw_in_parts(batch, part, target) == whole);
+          for (size_t row = 0; row < kRows; row++) {
+            const Samples alone = draw_in_parts(rows_of(batch, {row}), 4, target);
+            CHECK(same_row(alone, 0, whole, row, batch.samples));
+          }
+        }
+      }
+    }
+  }
 }
 
 COVN_TEST(the_same_samples_for_any_threads_batches_and_orders) {
