@@ -1,5 +1,4 @@
 // Readings of rows that give the sums of their groups too, of every target.
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
