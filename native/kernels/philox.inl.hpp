@@ -25,6 +25,31 @@ struct PhiloxWords {
   }
 };
 
+// Counters {sequence, position, sample, stream} of lanes at any position. Of the first three rounds, what depends on no
+// position is formed once.
+struct PhiloxPositions {
+  U64 first_c0, second_c2, third_c0, third_c2, third_c3;
+  PhiloxPositions() = default;
+  COVN_MEMBER_INLINE PhiloxPositions(const PhiloxKeys& keys, U64 sequence, U64 sample, U64 stream) {
+    const U64 a = set_u64(0xD2511F53u), b = set_u64(0xCD9E8D57u);
+    const U64 first_c3 = multiply_low_halves(sequence, a), first_c1 = multiply_low_halves(sample, b);
+    const U64 first_c2 = bit_xor(shift_right<32>(first_c3), stream, keys.high[0]);
+    const U64 second_c1 = multiply_low_halves(first_c2, b);
+    const U64 second_c0 = bit_xor(shift_right<32>(second_c1), first_c1, keys.low[1]);
+    first_c0 = bit_xor(shift_right<32>(first_c1), keys.low[0]);
+    second_c2 = bit_xor(first_c3, keys.high[1]);
+    third_c0 = bit_xor(second_c1, keys.low[2]);
+    third_c3 = multiply_low_halves(second_c0, a);
+    third_c2 = bit_xor(shift_right<32>(third_c3), keys.high[2]);
+  }
+  // The words after three rounds.
+  COVN_MEMBER_INLINE PhiloxWords third_round(U64 position) const {
+    const U64 second_c3 = multiply_low_halves(bit_xor(first_c0, position), set_u64(0xD2511F53u));
+    const U64 c1 = multiply_low_halves(bit_xor(shift_right<32>(second_c3), second_c2), set_u64(0xCD9E8D57u));
+    return {bit_xor(shift_right<32>(c1), third_c0), c1, bit_xor(second_c3, third_c2), third_c3};
+  }
+};
+
 // Independent generators, so that one's multiplications hide the other's latency.
 constexpr size_t kPhiloxChains = 2;
 

@@ -150,34 +150,21 @@ static simde__mmask8 _mm512_cmplt_epu64_mask(simde__m512i a, simde__m512i b) {
   for (int i = 0; i < 8; i++) mask |= static_cast<unsigned>(x[i] < y[i]) << i;
   return static_cast<simde__mmask8>(mask);
 }
-static simde__m512i _mm512_cvtepu32_epi64(simde__m256i words) {
-  uint32_t in[8];
-  uint64_t out[8];
-  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(in), words);
-  for (int i = 0; i < 8; i++) out[i] = in[i];
-  return simde_mm512_loadu_si512(out);
-}
-// Elements at p + index * scale bytes.
+// The first element of `from` in the places of a mask.
 template <class Element>
-static void gather_elements(Element (&out)[8], simde__m512i index, const void* p, int scale) {
-  int64_t at[8];
-  simde_mm512_storeu_si512(at, index);
-  for (int i = 0; i < 8; i++) std::memcpy(&out[i], static_cast<const char*>(p) + at[i] * scale, sizeof(Element));
-}
-static simde__m512i _mm512_i64gather_epi64(simde__m512i index, const void* p, int scale) {
-  uint64_t out[8];
-  gather_elements(out, index, p, scale);
-  return simde_mm512_loadu_si512(out);
-}
-static simde__m512d _mm512_i64gather_pd(simde__m512i index, const void* p, int scale) {
-  double out[8];
-  gather_elements(out, index, p, scale);
-  return simde_mm512_loadu_pd(out);
-}
-static simde__m256i _mm512_i64gather_epi32(simde__m512i index, const void* p, int scale) {
-  uint32_t out[8];
-  gather_elements(out, index, p, scale);
+static simde__m256i broadcast_element(simde__m256i kept, unsigned mask, simde__m128i from) {
+  constexpr int N = 32 / sizeof(Element);
+  Element out[N], in[16 / sizeof(Element)];
+  simde_mm256_storeu_si256(reinterpret_cast<simde__m256i*>(out), kept);
+  simde_mm_storeu_si128(reinterpret_cast<simde__m128i*>(in), from);
+  for (int i = 0; i < N; i++) out[i] = mask >> i & 1 ? in[0] : out[i];
   return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(out));
+}
+static simde__m256i _mm256_mask_broadcastq_epi64(simde__m256i kept, unsigned mask, simde__m128i from) {
+  return broadcast_element<uint64_t>(kept, mask, from);
+}
+static simde__m256i _mm256_mask_broadcastd_epi32(simde__m256i kept, unsigned mask, simde__m128i from) {
+  return broadcast_element<uint32_t>(kept, mask, from);
 }
 
 namespace covn::emulated_avx512 {
