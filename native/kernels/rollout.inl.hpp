@@ -24,10 +24,10 @@ COVN_NOINLINE U64 choose_again(const RolloutTables& tables, uint64_t seed, size_
 }
 
 // Advances lanes by up to `steps` tokens from a position that is a multiple of 4, until all have ended. `tokens`,
-// unless null: [steps, kRolloutLanes], those of lanes that had ended meaning nothing.
+// unless null: those of lane i from tokens[i * stride] on, written by fours, those after its end meaning nothing.
 template <bool Sparse, bool Follow>
 void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position, size_t steps,
-              RolloutLanes& lanes, int32_t* tokens) {
+              RolloutLanes& lanes, int32_t* tokens, size_t stride) {
   const PhiloxKeys keys(seed);
   const U64 low = set_u64(0xffffffffu);
   const U64 end = set_u64(tables.end), state_bits = set_u64((uint64_t{1} << kStateBits) - 1);
@@ -55,6 +55,7 @@ void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t 
         for (size_t c = 0; c < kRolloutChains; c++) words[c].mix(keys.low[round], keys.high[round]);
       }
       const size_t count = steps - step < 4 ? steps - step : 4;
+      U64 drawn[kRolloutChains][4];
       for (size_t w = 0; w < count; w++) {
         // Every chain's entry is looked up before any outcome, so that one look-up is under way behind the other.
         U64 chosen[kRolloutChains], index[kRolloutChains];
@@ -99,13 +100,13 @@ void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t 
               followed_log_prob[c] = add(followed_log_prob[c], gather64(follow.log_probs, counted));
             }
           }
-          if (tokens != nullptr) {
-            uint64_t token_of[U64::lanes];
-            store(token_of, token);
-            int32_t* const out = tokens + (step + w) * kRolloutLanes + lane + c * U64::lanes;
-            for (size_t i = 0; i < U64::lanes; i++) out[i] = static_cast<int32_t>(token_of[i]);
-          }
+          drawn[c][w] = token;
         }
+      }
+      if (tokens == nullptr) continue;
+      for (size_t c = 0; c < kRolloutChains; c++) {
+        for (size_t w = count; w < 4; w++) drawn[c][w] = low;
+        store_rows(tokens + step + (lane + c * U64::lanes) * stride, stride, drawn[c]);
       }
     }
     for (size_t c = 0; c < kRolloutChains; c++) {

@@ -107,7 +107,7 @@ struct SampleKernels {
 
 // [1: with rows of several lengths][1: followed]
 using RollOut = void (*)(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position,
-                         size_t steps, RolloutLanes& lanes, int32_t* tokens);
+                         size_t steps, RolloutLanes& lanes, int32_t* tokens, size_t stride);
 
 // Rows of features of linear models, padded with zeros to `width`, a multiple of this many.
 constexpr size_t kFeatureLanes = 8;

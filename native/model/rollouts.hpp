@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "kernels/table.hpp"
@@ -19,6 +20,33 @@ struct ResponseId {
   uint32_t prompt, sample;
 };
 
+// Where the tokens of kRolloutLanes responses go: those of lane i from begin[i * stride] on. Rows grow as far as
+// responses are long, unless they are lent.
+class TokenRows {
+ public:
+  TokenRows() = default;
+  TokenRows(int32_t* lent, size_t stride) : begin(lent), stride(stride) {}
+
+  // A length of rows that `length` tokens fit, which the kernel writes by fours.
+  static constexpr size_t row_of(size_t length) { return (length + 3) / 4 * 4; }
+  // Makes room for `length` tokens in each row, of which `used` are there.
+  void reserve(size_t length, size_t used) {
+    if (length <= stride) return;
+    const size_t longer = row_of(std::max(length, 2 * stride));
+    auto rows = std::make_unique_for_overwrite<int32_t[]>(kRolloutLanes * longer);
+    for (size_t i = 0; i < kRolloutLanes && used > 0; i++) std::copy_n(begin + i * stride, used, &rows[i * longer]);
+    own_ = std::move(rows);
+    begin = own_.get();
+    stride = longer;
+  }
+
+  int32_t* begin = nullptr;
+  size_t stride = 0;
+
+ private:
+  std::unique_ptr<int32_t[]> own_;
+};
+
 class Rollouts {
  public:
   Rollouts(const TabularMachine& machine, const Follower* follower, uint64_t seed, size_t max_length, Target target)
@@ -28,11 +56,10 @@ class Rollouts {
         max_length_(max_length),
         roll_out_(kernels_for(target).roll_out[machine.sparse()][follower != nullptr]) {}
 
-  // Draws count <= kRolloutLanes responses into `lanes`. Token h of lane i becomes tokens[h * kRolloutLanes + i],
-  // unless `tokens` is null; it grows as far as responses are long. Stops early, what it leaves meaning nothing, when
-  // cancelled() says so.
+  // Draws count <= kRolloutLanes responses into `lanes`, and their tokens into `rows`, unless that is null. Stops
+  // early, what it leaves meaning nothing, when cancelled() says so.
   template <class Cancelled>
-  void run(const ResponseId* ids, size_t count, RolloutLanes& lanes, std::vector<int32_t>* tokens,
+  void run(const ResponseId* ids, size_t count, RolloutLanes& lanes, TokenRows* rows,
            const Cancelled& cancelled) const {
     const uint64_t end = machine_.tables().end;
     for (size_t lane = 0; lane < kRolloutLanes; lane++) {
@@ -47,10 +74,9 @@ class Rollouts {
     const FollowTables none{};
     for (size_t position = 0; position < max_length_ && !cancelled(); position += kSlice) {
       const size_t steps = std::min(kSlice, max_length_ - position);
-      const size_t end_of_slice = (position + steps) * kRolloutLanes;
-      if (tokens != nullptr && tokens->size() < end_of_slice) tokens->resize(end_of_slice);
+      if (rows != nullptr) rows->reserve(TokenRows::row_of(position + steps), position);
       roll_out_(machine_.tables(), follower_ != nullptr ? follower_->tables : none, seed_, position, steps, lanes,
-                tokens != nullptr ? tokens->data() + position * kRolloutLanes : nullptr);
+                rows != nullptr ? rows->begin + position : nullptr, rows != nullptr ? rows->stride : 0);
       if (std::all_of(lanes.state, lanes.state + count, [&](uint64_t state) { return state == end; })) break;
     }
   }

@@ -68,7 +68,14 @@ class SamplingJob final : public TabularSampleJob {
         log_probs_(request_.responses),
         lengths_(request_.responses),
         ended_(request_.responses),
-        tokens_((request_.responses + kRolloutLanes - 1) / kRolloutLanes) {}
+        row_(TokenRows::row_of(request_.max_length)) {
+    const size_t groups = (request_.responses + kRolloutLanes - 1) / kRolloutLanes;
+    if (groups > kRowTokens / kRolloutLanes / row_) {
+      tokens_.resize(groups);
+    } else {
+      all_ = room_for(groups * kRolloutLanes * row_);
+    }
+  }
 
   size_t chunk_count() const override { return (request_.responses + kChunkResponses - 1) / kChunkResponses; }
   const std::vector<double>& log_probs() const override { return log_probs_; }
@@ -83,29 +90,42 @@ class SamplingJob final : public TabularSampleJob {
     }
     const size_t first = chunk * kChunkResponses, end = std::min(request_.responses, first + kChunkResponses);
     RolloutLanes lanes;
-    std::vector<int32_t> steps;
+    TokenRows rows;
     for (size_t r = first; r < end && !cancelled(); r += kRolloutLanes) {
       const size_t count = std::min(kRolloutLanes, end - r);
       ResponseId ids[kRolloutLanes];
       for (size_t i = 0; i < count; i++) ids[i] = {request_.prompts[r + i], request_.samples[r + i]};
-      rollouts_.run(ids, count, lanes, &steps, [this] { return cancelled(); });
+      if (tokens_.empty()) rows = TokenRows(&all_[r * row_], row_);
+      rollouts_.run(ids, count, lanes, &rows, [this] { return cancelled(); });
       for (size_t i = 0; i < count; i++) {
         log_probs_[r + i] = Rollouts::log_prob(lanes, i);
         lengths_[r + i] = static_cast<uint32_t>(lanes.length[i]);
         ended_[r + i] = rollouts_.ended(lanes, i);
       }
-      tokens_[r / kRolloutLanes] = in_order(steps, &lengths_[r], count);
+      if (!tokens_.empty() && !cancelled()) tokens_[r / kRolloutLanes] = in_order(rows, &lengths_[r], count);
     }
   }
 
+  // One response after another.
   Status merge() override {
-    all_ = std::make_unique_for_overwrite<int32_t[]>(total(lengths_.data(), lengths_.size()));
-    advise_huge_pages(all_.get(), total(lengths_.data(), lengths_.size()) * sizeof(int32_t));
+    const size_t count = total(lengths_.data(), lengths_.size());
+    const bool in_rows = tokens_.empty();
+    // Whoever gets the tokens is told of their size: it should not be far from that of the memory they keep.
+    Tokens rows = std::move(all_);
+    if (in_rows && 2 * count > request_.responses * row_) {
+      std::swap(rows, all_);
+    } else {
+      all_ = room_for(count);
+    }
     int32_t* to = all_.get();
-    for (size_t group = 0; group < tokens_.size() && !cancelled(); group++) {
-      const size_t first = group * kRolloutLanes, count = std::min(kRolloutLanes, request_.responses - first);
-      to = std::copy_n(tokens_[group].get(), total(&lengths_[first], count), to);
-      tokens_[group].reset();
+    for (size_t first = 0; first < request_.responses && !cancelled(); first += kRolloutLanes) {
+      const size_t size = std::min(kRolloutLanes, request_.responses - first);
+      if (in_rows) {
+        to = close_up({(rows ? rows : all_).get() + first * row_, row_}, &lengths_[first], size, to);
+      } else {
+        to = std::copy_n(tokens_[first / kRolloutLanes].get(), total(&lengths_[first], size), to);
+        tokens_[first / kRolloutLanes].reset();
+      }
     }
     return {};
   }
@@ -113,47 +133,29 @@ class SamplingJob final : public TabularSampleJob {
  private:
   using Tokens = std::unique_ptr<int32_t[]>;
 
+  // As many tokens as responses could have are drawn into their place at once, and closed up if some have fewer; more
+  // are kept by groups until it is known how many there are.
+  static constexpr size_t kRowTokens = size_t{1} << 22;
+
+  static Tokens room_for(size_t count) {
+    Tokens tokens = std::make_unique_for_overwrite<int32_t[]>(count);
+    advise_huge_pages(tokens.get(), count * sizeof(int32_t));
+    return tokens;
+  }
   static size_t total(const uint32_t* lengths, size_t count) {
     return std::accumulate(lengths, lengths + count, size_t{0});
   }
-
-  // Tokens of `count` <= kRolloutLanes responses one after another, from [steps, lanes], which a cache still has.
-  static Tokens in_order(const std::vector<int32_t>& steps, const uint32_t* lengths, size_t count) {
+  static Tokens in_order(const TokenRows& rows, const uint32_t* lengths, size_t count) {
     Tokens tokens = std::make_unique_for_overwrite<int32_t[]>(total(lengths, count));
-    int32_t* to = tokens.get();
-    for (size_t lane = 0; lane < count; lane += kTile) {
-      to = put_lanes(steps.data() + lane, lengths + lane, std::min(kTile, count - lane), to);
-    }
+    close_up(rows, lengths, count, tokens.get());
     return tokens;
   }
-
-  // Lanes and steps that are turned round together: four times as fast as token by token.
-  static constexpr size_t kTile = 4;
-  typedef int32_t Tile __attribute__((vector_size(kTile * sizeof(int32_t))));
-
-  // Responses of `count` <= kTile lanes, one after another. Returns where they end.
-  static int32_t* put_lanes(const int32_t* steps, const uint32_t* lengths, size_t count, int32_t* to) {
-    int32_t* begin[kTile];
-    size_t together = count < kTile ? 0 : lengths[0] / kTile * kTile;
-    for (size_t k = 0; k < count; k++) {
-      begin[k] = to;
-      to += lengths[k];
-      together = std::min<size_t>(together, lengths[k] / kTile * kTile);
-    }
-    for (size_t h = 0; h < together; h += kTile) {
-      Tile row[kTile];
-      for (size_t k = 0; k < kTile; k++) std::memcpy(&row[k], steps + (h + k) * kRolloutLanes, sizeof(Tile));
-      const Tile low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-      const Tile low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-      const Tile high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-      const Tile high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-      const Tile column[kTile] = {
-          __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-          __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
-      for (size_t k = 0; k < kTile; k++) std::memcpy(begin[k] + h, &column[k], sizeof(Tile));
-    }
-    for (size_t k = 0; k < count; k++) {
-      for (size_t h = together; h < lengths[k]; h++) begin[k][h] = steps[h * kRolloutLanes + k];
+  // Moves rows to `to`, at or before their place, and gives where they end.
+  static int32_t* close_up(const TokenRows& rows, const uint32_t* lengths, size_t count, int32_t* to) {
+    for (size_t i = 0; i < count; i++) {
+      const int32_t* const row = rows.begin + i * rows.stride;
+      if (row != to) std::memmove(to, row, lengths[i] * sizeof(int32_t));
+      to += lengths[i];
     }
     return to;
   }
@@ -164,8 +166,9 @@ class SamplingJob final : public TabularSampleJob {
   std::vector<double> log_probs_;
   std::vector<uint32_t> lengths_;
   std::vector<uint8_t> ended_;
-  std::vector<Tokens> tokens_;  // of each kRolloutLanes responses
-  std::unique_ptr<int32_t[]> all_;
+  const size_t row_;
+  std::vector<Tokens> tokens_;  // of each kRolloutLanes responses; none where they are drawn into their place
+  Tokens all_;
 };
 
 }  // namespace

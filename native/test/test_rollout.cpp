@@ -98,11 +98,12 @@ size_t count_different(const KernelTable& table, const Words& words, const Follo
   const FollowTables follow = followed != nullptr ? followed->view() : FollowTables{};
   const RolloutLanes start = random_lanes(words, followed, max_length);
   RolloutLanes lanes = start;
-  std::vector<int32_t> tokens(max_length * kRolloutLanes, -7);
+  const size_t stride = (max_length + 3) / 4 * 4;
+  std::vector<int32_t> tokens(stride * kRolloutLanes, -7);
   for (size_t position = 0; position < max_length; position += slice) {
     table.roll_out[words.sparse][followed != nullptr](tables, follow, kSeed, position,
                                                       std::min(slice, max_length - position), lanes,
-                                                      with_tokens ? tokens.data() + position * kRolloutLanes : nullptr);
+                                                      with_tokens ? tokens.data() + position : nullptr, stride);
   }
   size_t different = 0;
   for (size_t i = 0; i < kRolloutLanes; i++) {
@@ -115,7 +116,7 @@ size_t count_different(const KernelTable& table, const Words& words, const Follo
       same = same && lanes.follow[i] == want.follow && lanes.follow_log_prob[i] == want.follow_log_prob;
     }
     for (size_t h = 0; h < want.tokens.size() && with_tokens; h++) {
-      same = same && tokens[h * kRolloutLanes + i] == want.tokens[h];
+      same = same && tokens[i * stride + h] == want.tokens[h];
     }
     different += !same;
   }

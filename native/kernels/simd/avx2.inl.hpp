@@ -264,6 +264,20 @@ COVN_INLINE U64 gather(const uint32_t* p, U64 index) {
   const uint32_t c = p[_mm_cvtsi128_si64(high)], d = p[_mm_extract_epi64(high, 1)];
   return {_mm256_setr_epi64x(a, b, c, d)};
 }
+#define COVN_TARGET_ROWS 1
+COVN_INLINE void store_rows(int32_t* to, size_t stride, const U64 (&columns)[4]) {
+  // Lanes 0, 2 and 1, 3.
+  const __m256i low = bit_xor(columns[0], shift_left<32>(columns[1])).v;
+  const __m256i high = bit_xor(columns[2], shift_left<32>(columns[3])).v;
+  const __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
+  const auto put = [to, stride](size_t lane, __m128i row) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + lane * stride), row);
+  };
+  put(0, _mm256_castsi256_si128(even));
+  put(1, _mm256_castsi256_si128(odd));
+  put(2, _mm256_extracti128_si256(even, 1));
+  put(3, _mm256_extracti128_si256(odd, 1));
+}
 #define COVN_TARGET_CHOICES 1
 COVN_INLINE bool choose_below(U64 place, U64 threshold, U64 width, U64 below, U64 not_below, U64& chosen) {
   // Numbers below 2^33, and so of one order as signed ones. Equal ones are not certain: it does not matter what is

@@ -335,6 +335,24 @@ COVN_INLINE bool choose_below(U64 place, U64 threshold, U64 width, U64 below, U6
 COVN_INLINE U64 count_below(U64 n, U64 a, U64 b) {
   return {_mm512_mask_add_epi64(n.v, _mm512_cmplt_epu64_mask(a.v, b.v), n.v, _mm512_set1_epi64(1))};
 }
+#define COVN_TARGET_ROWS 1
+COVN_INLINE void store_rows(int32_t* to, size_t stride, const U64 (&columns)[4]) {
+  // Lanes 0, 2, 4, 6 and 1, 3, 5, 7.
+  const __m512i low = bit_xor(columns[0], shift_left<32>(columns[1])).v;
+  const __m512i high = bit_xor(columns[2], shift_left<32>(columns[3])).v;
+  const __m512i even = _mm512_unpacklo_epi64(low, high), odd = _mm512_unpackhi_epi64(low, high);
+  const auto put = [to, stride](size_t lane, __m128i row) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + lane * stride), row);
+  };
+  put(0, _mm512_castsi512_si128(even));
+  put(1, _mm512_castsi512_si128(odd));
+  put(2, _mm512_extracti32x4_epi32(even, 1));
+  put(3, _mm512_extracti32x4_epi32(odd, 1));
+  put(4, _mm512_extracti32x4_epi32(even, 2));
+  put(5, _mm512_extracti32x4_epi32(odd, 2));
+  put(6, _mm512_extracti32x4_epi32(even, 3));
+  put(7, _mm512_extracti32x4_epi32(odd, 3));
+}
 #define COVN_TARGET_LOOKUPS 1
 constexpr size_t kLookups = 8;
 COVN_INLINE size_t look_up(const int32_t* table, const double* x, double scale, uint32_t k, int32_t* items,

@@ -101,6 +101,17 @@ COVN_INLINE bool choose_below(U64 place, U64 threshold, U64 width, U64 below, U6
 COVN_INLINE U64 count_below(U64 n, U64 a, U64 b) { return add(n, select_below(a, b, set_u64(1), set_u64(0))); }
 #endif
 
+#if !defined(COVN_TARGET_ROWS)
+// Four vectors of numbers below 2^32: lane i's at to + i * stride.
+COVN_INLINE void store_rows(int32_t* to, size_t stride, const U64 (&columns)[4]) {
+  for (size_t w = 0; w < 4; w++) {
+    uint64_t lane[U64::lanes];
+    store(lane, columns[w]);
+    for (size_t i = 0; i < U64::lanes; i++) to[i * stride + w] = static_cast<int32_t>(lane[i]);
+  }
+}
+#endif
+
 COVN_INLINE uint64_t sum(U64 a) {
   uint64_t lane[U64::lanes];
   store(lane, a);
