@@ -26,8 +26,10 @@ constexpr size_t kChunkLogits = size_t{1} << 19;
 constexpr size_t kChunkDraws = size_t{1} << 15;
 constexpr size_t kRowDraws = size_t{1} << 17;
 constexpr size_t kDrawBatch = 128;
-// Steps of reading ahead: in a batch of draws, and while a piece's groups are summed.
-constexpr size_t kStepsAhead = 3, kPieceParts = 16;
+// Steps of reading ahead: in a batch of draws, and while a piece's groups are summed; where groups are summed while
+// they are read, one when they are placed. A step that asks for more than so many bytes waits for requests to be
+// answered: batches are then halved, where that brings steps near it.
+constexpr size_t kStepsAhead = 3, kPieceParts = 16, kStepBytes = 2048;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
 constexpr size_t kPiecesADraw = 4;
@@ -41,6 +43,11 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
 constexpr size_t kCachedBytes = size_t{1} << 19;
+
+bool halves_help(size_t row_bytes, size_t samples) {
+  const size_t most = kStepBytes * kStepsAhead * samples / kDrawBatch;
+  return row_bytes > most && row_bytes <= 4 * most;
+}
 
 size_t most_alone(size_t pieces, size_t lanes) {
   return std::clamp(pieces * (lanes < kMaxLanes ? kDrawsAPiece : kWideDrawsAPiece), kFewAlone, kManyAlone);
@@ -62,6 +69,7 @@ class SampleJob final : public Job {
         grouped_(
             request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
             (indexed_ || (!alone_ && table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
+        draw_batch_(indexed_ && halves_help(vocab_ * sizeof(T), request.samples) ? kDrawBatch / 2 : kDrawBatch),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
                                          : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
@@ -125,8 +133,8 @@ class SampleJob final : public Job {
     if (first >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
     const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
     const size_t bytes = indexed_ ? row_bytes : kPieceLogits * sizeof(T);
-    const size_t summed = scratch.grouped ? 0 : indexed_ ? rows_.pieces() : 1;
-    return {rows_.row(first), rows, row_bytes, bytes, rows * (kPieceParts * summed + kStepsAhead * draws / kDrawBatch)};
+    const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (indexed_ ? rows_.pieces() : 1);
+    return {rows_.row(first), rows, row_bytes, bytes, rows * (parts + kStepsAhead * draws / draw_batch_)};
   }
 
   // Samples from .. to of a row, entry `i` of the reading.
@@ -238,6 +246,7 @@ class SampleJob final : public Job {
       double* const bounds = index.bounds + p * kPieceGroups;
       if (end > begin) {
         const float* const groups = form_groups(drawn, p, scratch).groups;
+        scratch.next_rows.step();
         const double sum = table_.place_groups(groups, rows_.piece_groups(p), begin, end - begin, bounds);
         if (!DrawIndexMemory::holds(std::ldexp(sum, octaves), (end - begin) * index.total, index.total))
           return std::nullopt;
@@ -266,9 +275,9 @@ class SampleJob final : public Job {
     close_prefix(scratch.prefix.data(), rows_.pieces());
     const std::optional<DrawIndex> index = make_index(drawn, scratch);
     double uniforms[kDrawBatch];
-    for (size_t at = from; at < to; at += kDrawBatch) {
+    for (size_t at = from; at < to; at += draw_batch_) {
       if (cancelled()) return;
-      const size_t count = std::min(kDrawBatch, to - at), out = row * request_.samples + at;
+      const size_t count = std::min(draw_batch_, to - at), out = row * request_.samples + at;
       int32_t* const tokens = request_.tokens + out;
       scratch.next_rows.step();
       draw_uniforms(stream, request_.first_samples[row], at, count, uniforms);
@@ -370,6 +379,7 @@ class SampleJob final : public Job {
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
   const bool indexed_, alone_, grouped_;
+  const size_t draw_batch_;
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
 };
 
