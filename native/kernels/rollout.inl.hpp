@@ -24,7 +24,8 @@ COVN_NOINLINE U64 choose_again(const RolloutTables& tables, uint64_t seed, size_
 }
 
 // Advances lanes by up to `steps` tokens from a position that is a multiple of 4, until all have ended. `tokens`,
-// unless null: those of lane i from tokens[i * stride] on, written by fours, those after its end meaning nothing.
+// unless null: those of every lane i from tokens[i * stride] on, written by fours, those after its end meaning
+// nothing.
 template <bool Sparse, bool Follow>
 void roll_out(const RolloutTables& tables, const FollowTables& follow, uint64_t seed, size_t position, size_t steps,
               RolloutLanes& lanes, int32_t* tokens, size_t stride) {

@@ -21,18 +21,18 @@ struct ResponseId {
 };
 
 // Where the tokens of kRolloutLanes responses go: those of lane i from begin[i * stride] on. Rows grow as far as
-// responses are long, unless they are lent.
-class TokenRows {
+// responses are long; lent ones have room for the longest.
+class RolloutRows {
  public:
-  TokenRows() = default;
-  TokenRows(int32_t* lent, size_t stride) : begin(lent), stride(stride) {}
+  RolloutRows() = default;
+  RolloutRows(int32_t* lent, size_t stride) : begin(lent), stride(stride) {}
 
   // A length of rows that `length` tokens fit, which the kernel writes by fours.
   static constexpr size_t row_of(size_t length) { return (length + 3) / 4 * 4; }
-  // Makes room for `length` tokens in each row, of which `used` are there.
-  void reserve(size_t length, size_t used) {
+  // Makes room for `length` tokens in each row, of which `used` are there, and of `longest` at most.
+  void reserve(size_t length, size_t used, size_t longest) {
     if (length <= stride) return;
-    const size_t longer = row_of(std::max(length, 2 * stride));
+    const size_t longer = row_of(std::min(longest, std::max(length, 2 * stride)));
     auto rows = std::make_unique_for_overwrite<int32_t[]>(kRolloutLanes * longer);
     for (size_t i = 0; i < kRolloutLanes && used > 0; i++) std::copy_n(begin + i * stride, used, &rows[i * longer]);
     own_ = std::move(rows);
@@ -59,7 +59,7 @@ class Rollouts {
   // Draws count <= kRolloutLanes responses into `lanes`, and their tokens into `rows`, unless that is null. Stops
   // early, what it leaves meaning nothing, when cancelled() says so.
   template <class Cancelled>
-  void run(const ResponseId* ids, size_t count, RolloutLanes& lanes, TokenRows* rows,
+  void run(const ResponseId* ids, size_t count, RolloutLanes& lanes, RolloutRows* rows,
            const Cancelled& cancelled) const {
     const uint64_t end = machine_.tables().end;
     for (size_t lane = 0; lane < kRolloutLanes; lane++) {
@@ -74,7 +74,7 @@ class Rollouts {
     const FollowTables none{};
     for (size_t position = 0; position < max_length_ && !cancelled(); position += kSlice) {
       const size_t steps = std::min(kSlice, max_length_ - position);
-      if (rows != nullptr) rows->reserve(TokenRows::row_of(position + steps), position);
+      if (rows != nullptr) rows->reserve(position + steps, position, max_length_);
       roll_out_(machine_.tables(), follower_ != nullptr ? follower_->tables : none, seed_, position, steps, lanes,
                 rows != nullptr ? rows->begin + position : nullptr, rows != nullptr ? rows->stride : 0);
       if (std::all_of(lanes.state, lanes.state + count, [&](uint64_t state) { return state == end; })) break;

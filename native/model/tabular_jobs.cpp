@@ -68,12 +68,11 @@ class SamplingJob final : public TabularSampleJob {
         log_probs_(request_.responses),
         lengths_(request_.responses),
         ended_(request_.responses),
-        row_(TokenRows::row_of(request_.max_length)) {
-    const size_t groups = (request_.responses + kRolloutLanes - 1) / kRolloutLanes;
-    if (groups > kRowTokens / kRolloutLanes / row_) {
-      tokens_.resize(groups);
+        row_(RolloutRows::row_of(request_.max_length)) {
+    if (row_ <= kLongestRow && groups() <= kRowTokens / kRolloutLanes / row_) {
+      all_ = room_for(groups() * kRolloutLanes * row_);
     } else {
-      all_ = room_for(groups * kRolloutLanes * row_);
+      tokens_.resize(groups());
     }
   }
 
@@ -90,12 +89,12 @@ class SamplingJob final : public TabularSampleJob {
     }
     const size_t first = chunk * kChunkResponses, end = std::min(request_.responses, first + kChunkResponses);
     RolloutLanes lanes;
-    TokenRows rows;
+    RolloutRows rows;
     for (size_t r = first; r < end && !cancelled(); r += kRolloutLanes) {
       const size_t count = std::min(kRolloutLanes, end - r);
       ResponseId ids[kRolloutLanes];
       for (size_t i = 0; i < count; i++) ids[i] = {request_.prompts[r + i], request_.samples[r + i]};
-      if (tokens_.empty()) rows = TokenRows(&all_[r * row_], row_);
+      if (tokens_.empty()) rows = RolloutRows(&all_[r * row_], row_);
       rollouts_.run(ids, count, lanes, &rows, [this] { return cancelled(); });
       for (size_t i = 0; i < count; i++) {
         log_probs_[r + i] = Rollouts::log_prob(lanes, i);
@@ -110,9 +109,9 @@ class SamplingJob final : public TabularSampleJob {
   Status merge() override {
     const size_t count = total(lengths_.data(), lengths_.size());
     const bool in_rows = tokens_.empty();
-    // Whoever gets the tokens is told of their size: it should not be far from that of the memory they keep.
+    // Whoever gets the tokens is told of their size: the memory that they keep is less than twice that.
     Tokens rows = std::move(all_);
-    if (in_rows && 2 * count > request_.responses * row_) {
+    if (in_rows && 2 * count > groups() * kRolloutLanes * row_) {
       std::swap(rows, all_);
     } else {
       all_ = room_for(count);
@@ -133,9 +132,12 @@ class SamplingJob final : public TabularSampleJob {
  private:
   using Tokens = std::unique_ptr<int32_t[]>;
 
-  // As many tokens as responses could have are drawn into their place at once, and closed up if some have fewer; more
-  // are kept by groups until it is known how many there are.
-  static constexpr size_t kRowTokens = size_t{1} << 22;
+  // Where responses can have few tokens, and together so many, they are drawn into rows of the memory that is handed
+  // out, and closed up; others are kept by groups until it is known how many there are. Rows of a page and more would
+  // take a page for a response of one token.
+  static constexpr size_t kRowTokens = size_t{1} << 22, kLongestRow = 256;
+
+  size_t groups() const { return (request_.responses + kRolloutLanes - 1) / kRolloutLanes; }
 
   static Tokens room_for(size_t count) {
     Tokens tokens = std::make_unique_for_overwrite<int32_t[]>(count);
@@ -145,13 +147,13 @@ class SamplingJob final : public TabularSampleJob {
   static size_t total(const uint32_t* lengths, size_t count) {
     return std::accumulate(lengths, lengths + count, size_t{0});
   }
-  static Tokens in_order(const TokenRows& rows, const uint32_t* lengths, size_t count) {
+  static Tokens in_order(const RolloutRows& rows, const uint32_t* lengths, size_t count) {
     Tokens tokens = std::make_unique_for_overwrite<int32_t[]>(total(lengths, count));
     close_up(rows, lengths, count, tokens.get());
     return tokens;
   }
   // Moves rows to `to`, at or before their place, and gives where they end.
-  static int32_t* close_up(const TokenRows& rows, const uint32_t* lengths, size_t count, int32_t* to) {
+  static int32_t* close_up(const RolloutRows& rows, const uint32_t* lengths, size_t count, int32_t* to) {
     for (size_t i = 0; i < count; i++) {
       const int32_t* const row = rows.begin + i * rows.stride;
       if (row != to) std::memmove(to, row, lengths[i] * sizeof(int32_t));

@@ -88,7 +88,8 @@ Status check_rows(TabularRows& rows) {
     return expected(Code::range, "an integer in [1, 2^31 - 1]", "vocab", std::to_string(rows.vocab));
   }
   if (rows.next.empty()) return expected(Code::shape, "at least one element", "next", "0");
-  if (rows.next.size() > 0xf0000000u) {
+  // With those of the state where responses have ended, which may be as many as tokens.
+  if (rows.next.size() > 0xf0000000u || rows.next.size() + rows.vocab > uint64_t{1} << 32) {
     return expected(Code::range, "fewer than 2^32 entries", "next", std::to_string(rows.next.size()));
   }
   if (!rows.offsets.empty()) {
