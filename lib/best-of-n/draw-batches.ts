@@ -6,11 +6,14 @@ import type { Plan, Reduced } from './plan.ts';
 import { Reducer, type Reducible } from './reduce.ts';
 import { rewardFunction } from './rewards.ts';
 
-/** Draws in progress beside the one that is being rewarded. */
-const ahead = 3;
+/**
+ * Draws in progress beside the next one to be rewarded. covn's own are quick, and the longer their arrays live, the
+ * dearer it is to collect them.
+ */
+const [nativeAhead, ahead] = [1, 3];
 
-/** The addon draws this many tokens at a time, in a few batches: smaller calls cost more than they draw. */
-const nativeTokens = 2 ** 20;
+/** The addon draws this many tokens at a time: smaller calls cost more than they draw, and more live longer. */
+const nativeTokens = 2 ** 18;
 
 function responsesPerDraw({ model, maxLength }: Plan, batch: number): number {
   return nativeModel(model) ? batch * Math.max(1, Math.floor(nativeTokens / batch / maxLength)) : batch;
@@ -67,18 +70,30 @@ interface Batch {
   readonly to: number;
 }
 
-/** What is read of a batch after its rewards. */
-function reducible({ drawn: { logProbs, offsets, ended }, from, to }: Batch): Reducible {
-  return {
-    logProbs: logProbs.subarray(from, to),
-    offsets: offsets.subarray(from, to + 1),
-    ended: ended.subarray(from, to),
-  };
+/** What is read of a batch after its rewards: copies in memory that serves one batch after another. */
+class Kept {
+  readonly #logProbs: Float64Array;
+  readonly #offsets: Float64Array;
+  readonly #ended: Uint8Array;
+
+  constructor(batch: number) {
+    this.#logProbs = new Float64Array(batch);
+    this.#offsets = new Float64Array(batch + 1);
+    this.#ended = new Uint8Array(batch);
+  }
+
+  of({ drawn: { logProbs, offsets, ended }, from, to }: Batch): Reducible {
+    this.#logProbs.set(logProbs.subarray(from, to));
+    this.#offsets.set(offsets.subarray(from, to + 1));
+    this.#ended.set(ended.subarray(from, to));
+    return { logProbs: this.#logProbs, offsets: this.#offsets, ended: this.#ended };
+  }
 }
 
-/** A batch to hand out: copies, but for the tokens, whose memory a caller cannot detach (it is the addon's). */
+/** A batch to hand out: all that was drawn, or copies, but for the tokens, whose memory a caller cannot detach. */
 function handedOut({ drawn, from, to }: Batch): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
+  if (to - from === prompts.length) return drawn;
   const begin = offsets[from]!;
   const own = offsets.slice(from, to + 1);
   if (begin > 0) for (let i = 0; i < own.length; i++) own[i]! -= begin;
@@ -100,10 +115,11 @@ async function* drawBatches(
 ): AsyncGenerator<Batch> {
   const total = plan.prompts.length * plan.N;
   const each = responsesPerDraw(plan, batch);
+  const most = nativeModel(plan.model) ? nativeAhead : ahead;
   const queue: Promise<SampledResponses>[] = [];
   let next = 0;
   for (let first = 0; first < total; first += each) {
-    for (; next < total && queue.length <= ahead; next += each) {
+    for (; next < total && queue.length <= most; next += each) {
       queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
     }
     const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
@@ -133,13 +149,15 @@ export function drawInBatches(plan: Plan, batch: number, options: ModelOptions):
   return withSignal(outer, async (signal) => {
     const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
     const reducer = new Reducer(plan);
+    const kept = new Kept(Math.min(batch, total));
     let done = 0;
     for await (const part of drawBatches(plan, batch, { ...rest, signal })) {
       const count = part.to - part.from;
       // A function of the caller's may change or give away what it is handed; it may also take its time, and knows
       // nothing of the signal; or never leave the thread.
+      const read = kept.of(part);
       const given = await untilAborted(rewards(handedOut(part)), signal);
-      reducer.take(reducible(part), checkRewards(given, count, plan, done));
+      reducer.take(read, checkRewards(given, count, plan, done));
       await turn();
       signal.throwIfAborted();
       done += count;
