@@ -12,7 +12,7 @@ import { rewardFunction } from './rewards.ts';
  */
 const [nativeAhead, ahead] = [1, 3];
 
-/** The addon draws this many tokens at a time: smaller calls cost more than they draw, and more live longer. */
+/** The addon draws this many tokens at a time: smaller calls cost more than they draw, larger ones' arrays live longer. */
 const nativeTokens = 2 ** 18;
 
 function responsesPerDraw({ model, maxLength }: Plan, batch: number): number {
@@ -90,7 +90,10 @@ class Kept {
   }
 }
 
-/** A batch to hand out: all that was drawn, or copies, but for the tokens, whose memory a caller cannot detach. */
+/**
+ * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for the tokens of a native
+ * model, whose memory a caller cannot detach (it is the addon's).
+ */
 function handedOut({ drawn, from, to }: Batch): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
   if (to - from === prompts.length) return drawn;
