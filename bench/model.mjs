@@ -49,9 +49,9 @@ export async function model(bench) {
   const tabular = new covn.TabularModel({ ...table, start: [0] });
   const N = quick ? 2 ** 12 : 2 ** 20;
   const tokens = N * LENGTH;
-  const run = (reward, n) => {
+  const run = (reward, n, options) => {
     const request = { N: n, reward, maxLength: LENGTH, keep: 'statistics', seed: 1 };
-    return covn.bestOfN(tabular, [0], request, { threads, signal });
+    return covn.bestOfN(tabular, [0], request, { threads, signal, ...options });
   };
   const ours = { by: `covn ${bench.device}`, work: 1e3 * tokens };
   let statistics;
@@ -80,30 +80,34 @@ export async function model(bench) {
   await flat(bench, () => run({ logProb: tabular }, quick ? 1e5 : 1e8), quick ? 1e5 : 1e8);
 }
 
-/** The same reward natively and as a function. */
+/** The same reward natively and as a function, to whom batches are given or lent. */
 async function rewards(bench, tabular, run, N, tokens) {
   const drawn = await tabular.sample([0], { samples: [12], maxLength: LENGTH, seed: 1 });
   const reference = drawn.tokens;
   const successes = {};
-  const entry = (by, reward) => ({
+  const entry = (by, reward, options) => ({
     by,
     work: 1e3 * tokens,
     call: async () => {
-      successes[by] = (await run(reward, N)).successes.at(-1);
+      successes[by] = (await run(reward, N, options)).successes.at(-1);
     },
   });
   const native = entry(`covn ${bench.device}`, { equals: { prompts: [0], tokens: reference, offsets: [0, LENGTH] } });
-  const script = entry('covn, the reward in JavaScript', equalsIn(reference));
+  const scripts = [false, true].map((lend) => {
+    return entry(`covn, the reward in JavaScript${lend ? ', batches lent' : ''}`, equalsIn(reference), { lend });
+  });
   await runGroup(bench, {
     ...{
       suite: SUITE,
       case: `equal to a reference, batches of 4096`,
       unit: 'million tokens/s',
-      ours: [native, script],
+      ours: [native, ...scripts],
     },
     check: () => {
-      const [a, b] = Object.values(successes);
-      if (!(a >= 1 && a === b)) throw new Error(`${a} and ${b} responses are equal to the reference`);
+      const found = Object.values(successes);
+      if (!(found[0] >= 1 && found.every((count) => count === found[0]))) {
+        throw new Error(`${found.join(', ')} responses are equal to the reference`);
+      }
     },
   });
 }

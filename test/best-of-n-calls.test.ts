@@ -151,6 +151,7 @@ describe('a Best-of-N call', () => {
     await expect(bestOfN(model, [0, 0], request)).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
     await expect(bestOfN({} as never, [0], request)).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
     await expect(bestOfN(model, [0], request, { batch: 0 })).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
+    await expect(bestOfN(model, [0], request, { lend: 1 as never })).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
     await expect(bestOfN(model, [0], request, { batches: 9 } as never)).rejects.toMatchObject({
       code: 'ERR_COVN_DTYPE',
     });
@@ -224,7 +225,37 @@ describe('models that are not covn’s', () => {
     };
     const request = { N, seed: 3, keep: 'all' as const };
     const expected = await bestOfN(model, prompts, { ...request, reward: rewardOf });
-    expect(await bestOfN(model, prompts, { ...request, reward: vandal }, { batch: 50 })).toEqual(expected);
+    for (const lend of [false, true]) {
+      for (const options of [{ lend }, { lend, batch: 50 }]) {
+        expect(await bestOfN(model, prompts, { ...request, reward: vandal }, options)).toEqual(expected);
+      }
+    }
+  });
+
+  test.each([
+    ['covn’s', model],
+    ['another', modelFaces(model)],
+  ])('batches of %s model are kept, or taken back where they are only lent', async (_, of) => {
+    const names = ['prompts', 'samples', 'tokens', 'offsets', 'logProbs', 'ended'] as const;
+    const request = { N, seed: 3, keep: 'all' as const };
+    for (const batch of [50, 64, 4096]) {
+      const [handed, seen]: SampledResponses[][] = [[], []];
+      // One of the arrays that it was handed is what it gives, later: they are taken back after that.
+      const reward = async (drawn: SampledResponses) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        handed!.push({ ...drawn });
+        seen!.push(structuredClone(drawn));
+        return drawn.logProbs;
+      };
+      const kept = await bestOfN(of, prompts, { ...request, reward }, { batch });
+      expect(handed).toEqual(seen);
+      expect([...kept.rewarded!.rewards]).toEqual(seen!.flatMap(({ logProbs }) => [...logProbs]));
+      const before = seen!.splice(0);
+      handed!.length = 0;
+      expect(await bestOfN(of, prompts, { ...request, reward }, { batch, lend: true })).toEqual(kept);
+      expect(seen).toEqual(before);
+      for (const arrays of handed!) for (const name of names) expect(arrays[name]).toHaveLength(0);
+    }
   });
 });
 

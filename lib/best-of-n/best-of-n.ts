@@ -40,6 +40,12 @@ export interface BestOfNRequest {
 export interface BestOfNOptions extends ModelOptions {
   /** Responses handed to a reward function at a time, in [1, 2^20]. Default 4096. */
   readonly batch?: number;
+  /**
+   * Whether the arrays of a batch are only lent to a reward function: they are taken back once its rewards are in, and
+   * have length 0 from then on. Nothing is left to collect then, which costs more than the drawing where the process has
+   * many objects. Default false: they are the function's, to keep or to change.
+   */
+  readonly lend?: boolean;
 }
 
 /** The responses kept: prompt after prompt, the best first; of equal rewards, the lowest sample. */
@@ -184,12 +190,14 @@ export async function bestOfN(
   options: BestOfNOptions = {},
 ): Promise<BestOfN> {
   checkObject(options as object, 'options');
-  const { batch = 4096, ...modelOptions }: BestOfNOptions = options;
+  const { batch = 4096, lend = false, ...modelOptions }: BestOfNOptions = options;
   checkModelOptions(modelOptions);
   checkInteger(batch, 'batch', 1, 2 ** 20);
+  if (typeof lend !== 'boolean') throw typeError('true or false', 'lend', lend);
   const plan = checkRequest(model, prompts, request);
   modelOptions.signal?.throwIfAborted();
-  const reduced = (await drawNatively(plan, modelOptions)) ?? (await drawInBatches(plan, batch, modelOptions));
+  const reduced =
+    (await drawNatively(plan, modelOptions)) ?? (await drawInBatches(plan, { batch, lend }, modelOptions));
   const { N, seed, maxLength, sizes, success } = plan;
   const { signal, threads, device } = modelOptions;
   // What a GPU drew is drawn again on the CPU: the same.

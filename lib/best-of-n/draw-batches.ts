@@ -1,16 +1,24 @@
 import { nonFiniteError } from '../errors.ts';
 import { checkDrawn, type ModelOptions, nativeModel, type SampledResponses, sampleNatively } from '../model/index.ts';
-import { limitProgress, takeTurns, untilAborted, withSignal } from '../native/index.ts';
+import { addon, limitProgress, takeTurns, untilAborted, withSignal } from '../native/index.ts';
 import { checkNumberList, type NumberList } from '../validate.ts';
 import type { Plan, Reduced } from './plan.ts';
 import { Reducer, type Reducible } from './reduce.ts';
 import { rewardFunction } from './rewards.ts';
 
+/** How batches are handed out; both are options of bestOfN. */
+interface Handing {
+  /** Responses at a time. */
+  readonly batch: number;
+  /** Whether their arrays are taken back. */
+  readonly lend: boolean;
+}
+
 /**
- * Draws in progress beside the next one to be rewarded. covn's own are quick, and the longer their arrays live, the
- * dearer it is to collect them.
+ * Draws in progress beside the next one to be rewarded. Where arrays are left to be collected, covn's own draws, which
+ * are quick, wait for their turn: the longer arrays live, the dearer it is to collect them.
  */
-const [nativeAhead, ahead] = [1, 3];
+const [ahead, aheadOfCollection] = [3, 1];
 
 /** The addon draws this many tokens at a time: smaller calls cost more than they draw, larger ones' arrays live longer. */
 const nativeTokens = 2 ** 18;
@@ -91,10 +99,10 @@ class Kept {
 }
 
 /**
- * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for the tokens of a native
- * model, whose memory a caller cannot detach (it is the addon's).
+ * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for tokens that are not
+ * lent. Of a native model those are the addon's memory, which a caller cannot detach.
  */
-function handedOut({ drawn, from, to }: Batch): SampledResponses {
+function handedOut({ drawn, from, to }: Batch, lend: boolean): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
   if (to - from === prompts.length) return drawn;
   const begin = offsets[from]!;
@@ -103,22 +111,27 @@ function handedOut({ drawn, from, to }: Batch): SampledResponses {
   return {
     prompts: prompts.slice(from, to),
     samples: samples.slice(from, to),
-    tokens: tokens.subarray(begin, offsets[to]),
+    tokens: lend ? tokens.slice(begin, offsets[to]) : tokens.subarray(begin, offsets[to]),
     offsets: own,
     logProbs: logProbs.slice(from, to),
     ended: ended.slice(from, to),
   };
 }
 
-/** All responses, prompt after prompt, as batches in order. */
+/** Takes back what a caller was handed, whatever has become of the batch itself since. */
+function lent({ prompts, samples, tokens, offsets, logProbs, ended }: SampledResponses): () => void {
+  return () => addon().detach(prompts, samples, tokens, offsets, logProbs, ended);
+}
+
+/** All responses, prompt after prompt, as batches in order. A batch has been dealt with when the next one is asked for. */
 async function* drawBatches(
   plan: Plan,
-  batch: number,
+  { batch, lend }: Handing,
   options: ModelOptions & { readonly signal: AbortSignal },
 ): AsyncGenerator<Batch> {
   const total = plan.prompts.length * plan.N;
   const each = responsesPerDraw(plan, batch);
-  const most = nativeModel(plan.model) ? nativeAhead : ahead;
+  const most = nativeModel(plan.model) && !lend ? aheadOfCollection : ahead;
   const queue: Promise<SampledResponses>[] = [];
   let next = 0;
   for (let first = 0; first < total; first += each) {
@@ -126,8 +139,10 @@ async function* drawBatches(
       queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
     }
     const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
+    const takeBack = lent(drawn);
     const count = drawn.prompts.length;
     for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
+    if (lend) takeBack();
   }
 }
 
@@ -144,7 +159,7 @@ function checkRewards(rewards: NumberList, count: number, { prompts, N }: Plan, 
 }
 
 /** Drawn by the model, rewarded and reduced on the JavaScript thread. */
-export function drawInBatches(plan: Plan, batch: number, options: ModelOptions): Promise<Reduced> {
+export function drawInBatches(plan: Plan, handing: Handing, options: ModelOptions): Promise<Reduced> {
   const { onProgress, signal: outer, ...rest } = options;
   const total = plan.prompts.length * plan.N;
   const report = limitProgress(onProgress);
@@ -152,15 +167,18 @@ export function drawInBatches(plan: Plan, batch: number, options: ModelOptions):
   return withSignal(outer, async (signal) => {
     const rewards = rewardFunction(plan.reward, { signal, ...(rest.threads && { threads: rest.threads }) });
     const reducer = new Reducer(plan);
-    const kept = new Kept(Math.min(batch, total));
+    const kept = new Kept(Math.min(handing.batch, total));
     let done = 0;
-    for await (const part of drawBatches(plan, batch, { ...rest, signal })) {
+    for await (const part of drawBatches(plan, handing, { ...rest, signal })) {
       const count = part.to - part.from;
       // A function of the caller's may change or give away what it is handed; it may also take its time, and knows
       // nothing of the signal; or never leave the thread.
       const read = kept.of(part);
-      const given = await untilAborted(rewards(handedOut(part)), signal);
-      reducer.take(read, checkRewards(given, count, plan, done));
+      const handed = handedOut(part, handing.lend);
+      const takeBack = lent(handed);
+      const given = await untilAborted(rewards(handed), signal);
+      reducer.take(read, checkRewards(given, count, plan, done)); // the rewards may be one of the arrays handed out
+      if (handing.lend) takeBack();
       await turn();
       signal.throwIfAborted();
       done += count;

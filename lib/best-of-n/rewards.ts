@@ -36,7 +36,10 @@ export interface RewardTable extends Responses {
   readonly otherwise?: number;
 }
 
-/** The rewards [responses] of a batch: numbers, infinite ones too, but not NaN. */
+/**
+ * The rewards [responses] of a batch: numbers, infinite ones too, but not NaN. The arrays of the batch are the function's,
+ * unless the call lends them.
+ */
 export type RewardFunction = (batch: SampledResponses) => NumberList | Promise<NumberList>;
 
 /**

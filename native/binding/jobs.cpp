@@ -15,6 +15,17 @@ Napi::Value cancel_job(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Detaches the buffers of typed arrays: their memory is free now, not once they are collected. Every view of a detached
+// buffer has length 0. No job reads memory that a caller can detach (environment.hpp), so none loses it by this.
+Napi::Value detach(const Napi::CallbackInfo& info) {
+  for (size_t i = 0; i < info.Length(); i++) {
+    if (!info[i].IsTypedArray()) continue;
+    // What cannot be detached stays as it is, until it is collected.
+    (void)napi_detach_arraybuffer(info.Env(), info[i].As<Napi::TypedArray>().ArrayBuffer());
+  }
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void export_jobs(Napi::Env env, Napi::Object exports) {
@@ -27,6 +38,7 @@ void export_jobs(Napi::Env env, Napi::Object exports) {
   }
   exports["threadCount"] = Napi::Function::New(env, thread_count, "threadCount");
   exports["cancelJob"] = Napi::Function::New(env, cancel_job, "cancelJob");
+  exports["detach"] = Napi::Function::New(env, detach, "detach");
 }
 
 }  // namespace covn::binding
