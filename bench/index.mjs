@@ -10,10 +10,12 @@ import { model } from './model.mjs';
 import { pair } from './pair.mjs';
 import { findPeers, noPeers } from './peers/index.mjs';
 import { groupTable, heading } from './report.mjs';
+import { reward } from './reward.mjs';
 import { sample } from './sample.mjs';
 import { tournament } from './tournament.mjs';
 
-const suites = { machine, logprob, hidden, pair, sample, model, learn, tournament, 'best-of-n': bestOfN };
+// They run in this order. `reward` is the last: what it does slows JavaScript down.
+const suites = { machine, logprob, hidden, pair, sample, model, learn, tournament, 'best-of-n': bestOfN, reward };
 export const suiteNames = Object.keys(suites);
 
 // How long each thing is timed: seconds and at least so many samples of Benchmark.js, in each of so many rounds.
@@ -42,7 +44,7 @@ function describeMachine({ covn, version, threads, peers }, limits) {
 /**
  * Runs suites.
  *
- * @param options covn: the library's exports; version; command: as typed, for the report; names: suites, in order;
+ * @param options covn: the library's exports; version; command: as typed, for the report; names: of suites;
  *   threads; dtypes, vocabs, rows, mib: sizes, each with the suite's own default; peers: whether to time other packages;
  *   quick; signal; step(label): what is being timed; print(text): a piece of the report, Markdown
  * @returns { machine, command, results }
@@ -74,7 +76,7 @@ export async function runBench(options) {
   const about = { machine: describeMachine({ ...options, threads: limits.threads, peers }, limits), command };
   try {
     print(`${heading(about)}\n`);
-    for (const name of names) await suites[name](bench);
+    for (const name of suiteNames) if (names.includes(name)) await suites[name](bench);
   } finally {
     await peers.close();
   }

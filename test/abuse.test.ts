@@ -109,7 +109,15 @@ const soundTournament = () => ({
 
 test('the addon, called with anything', () => {
   const native = addon() as unknown as Record<string, (...args: unknown[]) => unknown>;
-  const functions = ['scoreLogits', 'scoreLogitsSync', 'sumTokens', 'pairwiseCounts', 'tournament', 'cancelJob'];
+  const functions = [
+    'scoreLogits',
+    'scoreLogitsSync',
+    'sumTokens',
+    'pairwiseCounts',
+    'tournament',
+    'cancelJob',
+    'detach',
+  ];
   const call = (name: string, request: unknown) => {
     try {
       const result = native[name]!(

@@ -71,6 +71,7 @@ describe('covn bench', () => {
       '1',
       '--rows',
       '2',
+      'reward', // the last, wherever it is named
       'sample',
       'model',
       'learn',
@@ -82,7 +83,10 @@ describe('covn bench', () => {
       results.map(({ suite, by }) => `${suite} ${by.split(',')[0]!.replace(/ (avx512|avx2|neon|scalar)/, '')}`),
     );
     const suites = ['sample', 'model', 'learn'];
-    expect([...names]).toEqual(suites.flatMap((suite) => [`${suite} covn`, `${suite} plain JavaScript`]));
+    expect([...names]).toEqual([
+      ...suites.flatMap((suite) => [`${suite} covn`, `${suite} plain JavaScript`]),
+      'reward covn',
+    ]);
   });
 
   it('refuses what it does not know with 2', async () => {

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { bestOfN, type Reward, type SampledResponses, type SequenceModel, TabularModel } from '../lib/index.ts';
+import { addon } from '../lib/native/index.ts';
 import { coin, responsesOf } from './support/machines.ts';
 
 const model = coin(0.3, 0.6);
@@ -257,6 +258,49 @@ describe('models that are not covn’s', () => {
       for (const arrays of handed!) for (const name of names) expect(arrays[name]).toHaveLength(0);
     }
   });
+
+  test('takes back what covn made, all of it, and nothing else', async () => {
+    const native = addon();
+    const { detach } = native;
+    let tokens = 0;
+    native.detach = (...arrays) => {
+      tokens += arrays[2]!.length;
+      detach(...arrays);
+    };
+    try {
+      const mine = new Int32Array(3);
+      const handed: SampledResponses[] = [];
+      const reward = (batch: SampledResponses) => {
+        handed.push({ ...batch });
+        const rewards = rewardOf(batch);
+        Object.assign(batch, { tokens: mine });
+        return rewards;
+      };
+      const ends = { N, maxLength: 1, reward };
+      await bestOfN(coin(0.5), [0], ends, { batch: 50, lend: true });
+      expect(tokens).toBe(2 * N); // a draw that was divided, and its parts
+      expect(mine).toHaveLength(3);
+      // Another model's rewards are not a function's: what it was handed stays.
+      const logProb: SequenceModel['logProb'] = async (responses, options) => {
+        handed.push(responses as SampledResponses);
+        return model.logProb(responses, options);
+      };
+      handed.length = tokens = 0;
+      await bestOfN(model, prompts, { N, reward: { logProb: { ...modelFaces(model), logProb } } }, { lend: true });
+      expect(tokens).toBe(0);
+      expect(handed[0]!.prompts).toHaveLength(2 * N);
+      // Nor is anything taken from a function that failed.
+      handed.length = 0;
+      const fails: Reward = (batch) => {
+        handed.push(batch);
+        return [Number.NaN];
+      };
+      await expect(bestOfN(model, prompts, { N, reward: fails }, { lend: true })).rejects.toThrow();
+      expect(handed[0]!.prompts).toHaveLength(2 * N);
+    } finally {
+      native.detach = detach;
+    }
+  });
 });
 
 describe('a reward function that never waits', () => {
@@ -280,8 +324,11 @@ describe('a reward function that never waits', () => {
       return Array.from({ length: 8 }, (_, i) => tokens.subarray(10 * i, 10 * i + 10).reduce((a, b) => 2 * a + b));
     };
     const request = { N: 64, reward, maxLength: 10, seed: 3 };
-    const [found, wanted] = await Promise.all([frugal, faces].map((each) => bestOfN(each, [0], request, { batch: 8 })));
-    expect(found).toEqual(wanted);
+    for (const lend of [false, true]) {
+      const runs = [frugal, faces].map((each) => bestOfN(each, [0], request, { batch: 8, lend }));
+      const [found, wanted] = await Promise.all(runs);
+      expect(found).toEqual(wanted);
+    }
   });
 
   test('leaves timers their turn, whatever the batch', async () => {

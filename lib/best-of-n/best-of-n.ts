@@ -41,9 +41,9 @@ export interface BestOfNOptions extends ModelOptions {
   /** Responses handed to a reward function at a time, in [1, 2^20]. Default 4096. */
   readonly batch?: number;
   /**
-   * Whether the arrays of a batch are only lent to a reward function: they are taken back once its rewards are in, and
-   * have length 0 from then on. Nothing is left to collect then, which costs more than the drawing where the process has
-   * many objects. Default false: they are the function's, to keep or to change.
+   * Whether the arrays of a batch are only lent to a reward function: their memory is freed once its rewards are in, when
+   * nothing may be reading them any more (a write, another addon), and they have length 0 from then on. Spares V8 the
+   * collecting, which can cost more than the drawing. Default false: they are the function's, to keep or to change.
    */
   readonly lend?: boolean;
 }

@@ -6,19 +6,22 @@ import type { Plan, Reduced } from './plan.ts';
 import { Reducer, type Reducible } from './reduce.ts';
 import { rewardFunction } from './rewards.ts';
 
-/** How batches are handed out; both are options of bestOfN. */
+/** How batches are handed out: options of bestOfN. */
 interface Handing {
   /** Responses at a time. */
   readonly batch: number;
-  /** Whether their arrays are taken back. */
+  /** Whether their arrays are taken back from a function. */
   readonly lend: boolean;
 }
 
 /**
- * Draws in progress beside the next one to be rewarded. Where arrays are left to be collected, covn's own draws, which
- * are quick, wait for their turn: the longer arrays live, the dearer it is to collect them.
+ * Draws in progress while a batch is rewarded. Of covn's own, which are quick, two keep the threads busy from one to the
+ * next; one, where two would use more threads than the call may. The longer arrays live, the dearer it is to collect them.
  */
-const [ahead, aheadOfCollection] = [3, 1];
+function drawsInProgress({ model }: Plan, { threads }: ModelOptions): number {
+  if (!nativeModel(model)) return 3;
+  return threads !== undefined && threads < addon().threadCount() ? 1 : 2;
+}
 
 /** The addon draws this many tokens at a time: smaller calls cost more than they draw, larger ones' arrays live longer. */
 const nativeTokens = 2 ** 18;
@@ -99,8 +102,8 @@ class Kept {
 }
 
 /**
- * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for tokens that are not
- * lent. Of a native model those are the addon's memory, which a caller cannot detach.
+ * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for tokens that are not to be
+ * taken back, whose memory the batches of a draw share.
  */
 function handedOut({ drawn, from, to }: Batch, lend: boolean): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
@@ -123,7 +126,7 @@ function lent({ prompts, samples, tokens, offsets, logProbs, ended }: SampledRes
   return () => addon().detach(prompts, samples, tokens, offsets, logProbs, ended);
 }
 
-/** All responses, prompt after prompt, as batches in order. A batch has been dealt with when the next one is asked for. */
+/** All responses, prompt after prompt, as batches in order. A batch has been rewarded when the next one is asked for. */
 async function* drawBatches(
   plan: Plan,
   { batch, lend }: Handing,
@@ -131,14 +134,18 @@ async function* drawBatches(
 ): AsyncGenerator<Batch> {
   const total = plan.prompts.length * plan.N;
   const each = responsesPerDraw(plan, batch);
-  const most = nativeModel(plan.model) && !lend ? aheadOfCollection : ahead;
+  const most = drawsInProgress(plan, options);
   const queue: Promise<SampledResponses>[] = [];
   let next = 0;
-  for (let first = 0; first < total; first += each) {
-    for (; next < total && queue.length <= most; next += each) {
+  const draw = () => {
+    for (; next < total && queue.length < most; next += each) {
       queue.push(drawFrom(plan, next, Math.min(each, total - next), options));
     }
+  };
+  draw();
+  for (let first = 0; first < total; first += each) {
     const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
+    draw();
     const takeBack = lent(drawn);
     const count = drawn.prompts.length;
     for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
@@ -162,6 +169,8 @@ function checkRewards(rewards: NumberList, count: number, { prompts, N }: Plan, 
 export function drawInBatches(plan: Plan, handing: Handing, options: ModelOptions): Promise<Reduced> {
   const { onProgress, signal: outer, ...rest } = options;
   const total = plan.prompts.length * plan.N;
+  // Models of others that score responses have their ways with them, and do not know what was agreed with a function.
+  const lend = handing.lend && plan.reward.kind === 'function';
   const report = limitProgress(onProgress);
   const turn = takeTurns();
   return withSignal(outer, async (signal) => {
@@ -169,16 +178,16 @@ export function drawInBatches(plan: Plan, handing: Handing, options: ModelOption
     const reducer = new Reducer(plan);
     const kept = new Kept(Math.min(handing.batch, total));
     let done = 0;
-    for await (const part of drawBatches(plan, handing, { ...rest, signal })) {
+    for await (const part of drawBatches(plan, { batch: handing.batch, lend }, { ...rest, signal })) {
       const count = part.to - part.from;
       // A function of the caller's may change or give away what it is handed; it may also take its time, and knows
       // nothing of the signal; or never leave the thread.
       const read = kept.of(part);
-      const handed = handedOut(part, handing.lend);
+      const handed = handedOut(part, lend);
       const takeBack = lent(handed);
       const given = await untilAborted(rewards(handed), signal);
       reducer.take(read, checkRewards(given, count, plan, done)); // the rewards may be one of the arrays handed out
-      if (handing.lend) takeBack();
+      if (lend) takeBack();
       await turn();
       signal.throwIfAborted();
       done += count;

@@ -32,7 +32,7 @@ export interface Addon {
   bestTarget(): string;
   threadCount(): number;
   cancelJob(id: number): void;
-  /** Frees the memory of arrays that nobody reads any more; every view of it has length 0 from then on. */
+  /** Frees the memory of arrays that nothing reads any more; every view of it has length 0 from then on. */
   detach(...arrays: readonly NodeJS.TypedArray[]): void;
   /** What was kept under a name in this process, by whichever of its threads; `text` is kept. */
   finding(name: string, text?: string): string | undefined;

@@ -15,8 +15,9 @@ Napi::Value cancel_job(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Detaches the buffers of typed arrays: their memory is free now, not once they are collected. Every view of a detached
-// buffer has length 0. No job reads memory that a caller can detach (environment.hpp), so none loses it by this.
+// Detaches the buffers of typed arrays: their memory is freed now or at the event loop's next turn, not once they are
+// collected. Every view of a detached buffer has length 0. No job reads memory that a caller can detach (environment.hpp),
+// so none loses it by this.
 Napi::Value detach(const Napi::CallbackInfo& info) {
   for (size_t i = 0; i < info.Length(); i++) {
     if (!info[i].IsTypedArray()) continue;
