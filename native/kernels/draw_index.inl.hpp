@@ -58,28 +58,31 @@ COVN_NOINLINE void name_cells(const RowTerms<Formula>& terms, const DrawnRow<T>&
                               int32_t end) {
   const double cells = static_cast<double>(index.cell_count), scale = 1.0 / index.total, begin = index.bounds[g];
   const size_t start = g * kGroupLogits, size = row.vocab - start < kGroupLogits ? row.vocab - start : kGroupLogits;
-  float sums[kGroupLogits];
-  const TokenEnds lanes(row_group(terms, row, g));
-  for (size_t i = 0; i < GroupTerms::vectors; i++) store(sums + i * F32::lanes, lanes.v[i]);
-  double last = 0.0;  // where the token before ends, from `begin`
+  const GroupTerms group = row_group(terms, row, g);
+  const TokenEnds lanes(group);
+  float own[kGroupLogits], sums[kGroupLogits];
+  for (size_t i = 0; i < GroupTerms::vectors; i++) {
+    store(own + i * F32::lanes, group.v[i]);
+    store(sums + i * F32::lanes, lanes.v[i]);
+  }
+  const double cell = index.total / cells;
   for (size_t i = 0; i < size; i++) {
+    if (!(static_cast<double>(own[i]) > cell)) continue;
+    const double last = i > 0 ? static_cast<double>(sums[i - 1]) * scale : 0.0;  // where the token begins, from `begin`
     const double next = static_cast<double>(sums[i]) * scale;
-    if ((next - last) * cells > 1.0) {
-      const double margin = next * kSumMargin + kUniformMargin;
-      const auto first = static_cast<int32_t>(within((begin + last + margin) * cells, cells)) + 1;
-      const auto stop = static_cast<int32_t>(within((begin + next - margin) * cells, static_cast<double>(end)));
-      if (first < stop) {
-        lay_marks(index.cells, first, stop, static_cast<int32_t>(start + i));
-        lay_marks(index.cells, stop, stop + 1, ~static_cast<int32_t>(g));
-      }
+    const double margin = next * kSumMargin + kUniformMargin;
+    const auto first = static_cast<int32_t>(within((begin + last + margin) * cells, cells)) + 1;
+    const auto stop = static_cast<int32_t>(within((begin + next - margin) * cells, static_cast<double>(end)));
+    if (first < stop) {
+      lay_marks(index.cells, first, stop, static_cast<int32_t>(start + i));
+      lay_marks(index.cells, stop, stop + 1, ~static_cast<int32_t>(g));
     }
-    last = next;
   }
 }
 
-// Groups whose cells are laid together where they have few: the first one's mark serves, as draws are searched from
-// there.
-constexpr size_t kMarkedGroups = 4;
+// Groups whose cells are laid together where they have kCellStep at most: the first one's mark serves, as draws are
+// searched from there.
+constexpr size_t kMarkedGroups = 8;
 
 // The cells of groups first .. end, one by one.
 template <class T, class Formula>

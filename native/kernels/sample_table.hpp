@@ -65,13 +65,13 @@ struct LogProbRule {
 // the uniforms.
 struct DrawIndex {
   size_t groups, cell_count;
-  int32_t named_cells;  // a group of more is searched for tokens that have whole ones
+  int32_t named_cells;  // a group of more, not laid together with others, is searched for tokens that have whole ones
   double total;         // of the row's terms, which uniforms are parts of
   double* bounds;       // [groups + kMaxLanes]: where each group begins, then 1
   int32_t* cells;  // [cell_count + 2 kCellStep]: the token that has all of a cell, or ~g, for a group g that begins
                    // no later than it does
 };
-constexpr size_t kCellStep = 8;
+constexpr size_t kCellStep = 16;
 
 // Sums of a row's pieces: as the prefixes above, with kMaxLanes times +inf at the end.
 struct PiecePrefix {
