@@ -27,16 +27,17 @@ struct GroupedSums {
 };
 
 template <bool Clamped, class Formula, class T>
-COVN_INLINE GroupedSums read_groups_by(const RowTerms<Formula>& terms, const T* x, size_t n, float* groups) {
+COVN_INLINE GroupedSums read_groups_by(const RowTerms<Formula>& terms, const T* x, size_t n, ReadAhead& ahead,
+                                       float* groups) {
   constexpr size_t vectors = GroupTerms::vectors, block = kGroupLogits * F32::lanes;
   constexpr size_t run = run_length(kPieceLogits, F32::lanes);
   GroupedLanes<Formula> lanes(terms);
   size_t i = 0;
   for (; i + block <= n; i += block) {
     F32 v[F32::lanes], sum = set(0.0f);
+    if (F32::lanes == kMaxLanes) ahead.step();  // narrower vectors ask for what they read
 #pragma GCC unroll 16
     for (size_t k = 0; k < kGroupLogits; k++) {
-      // Wider vectors wait for memory: there, drawing asks for the next row.
       if (F32::lanes < kMaxLanes && k * F32::lanes * sizeof(T) % kLineBytes == 0) prefetch(x + i + k * F32::lanes);
       const F32 term = lanes.template add<Clamped>(load(x + i + k * F32::lanes), sum);
       F32& group = v[k / vectors];
@@ -69,14 +70,14 @@ COVN_INLINE GroupedSums read_groups_by(const RowTerms<Formula>& terms, const T* 
 }
 
 template <class Formula, class T>
-COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T* x, size_t n, float floor,
-                                         bool& clamped, float* groups) {
+COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T* x, size_t n, ReadAhead& ahead,
+                                         float floor, bool& clamped, float* groups) {
   if (!clamped) {
-    const GroupedSums sums = read_groups_by<false>(terms, x, n, groups);
+    const GroupedSums sums = read_groups_by<false>(terms, x, n, ahead, groups);
     clamped = !(sums.low >= floor);
     if (!clamped) return sums;
   }
-  return read_groups_by<true>(terms, x, n, groups);
+  return read_groups_by<true>(terms, x, n, ahead, groups);
 }
 
 // Of a piece of n <= kPieceLogits logits: `state` to the bit as if it were a row, and sums of groups [.], memory for a
@@ -84,8 +85,8 @@ COVN_INLINE GroupedSums read_groups_from(const RowTerms<Formula>& terms, const T
 // below the place's floor are to be expected; found out if not known. False where the piece does not suit: of logits
 // that do not fit the place, or of another order of sums.
 template <class T>
-bool read_groups(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped, RowState& state,
-                 float* groups) {
+bool read_groups(const T* x, size_t n, ReadAhead& ahead, const RowParameters& parameters, Place place, bool& clamped,
+                 RowState& state, float* groups) {
   const TriedPlace tried = tried_place(place, parameters);
   if (n <= kGroupVocab || parameters.run != run_length(kPieceLogits, F32::lanes) || place.origin != 0.0f) return false;
   GroupedSums sums;
@@ -93,13 +94,13 @@ bool read_groups(const T* x, size_t n, const RowParameters& parameters, Place pl
 #if COVN_TARGET_UNIT_TERMS
   if (tried.unit && sizeof(T) == 2) return false;  // PackedRows
   if (tried.unit) {
-    sums = read_groups_from(unit_row_terms(rule), x, n, tried.floor, clamped, groups);
+    sums = read_groups_from(unit_row_terms(rule), x, n, ahead, tried.floor, clamped, groups);
   } else
 #endif
   {
     const Terms terms = load_terms(parameters);
     const RowTerms<GeneralFormula<false>> general{{place, terms, parameters}, set(rule.least)};
-    sums = read_groups_from(general, x, n, tried.floor, clamped, groups);
+    sums = read_groups_from(general, x, n, ahead, tried.floor, clamped, groups);
   }
   if (!(sums.max >= tried.lowest && sums.max <= tried.highest && sums.sum == sums.sum)) return false;
   state = empty_row();

@@ -6,7 +6,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "core/read_ahead.hpp"
 #include "kernels/draw_index.hpp"
 #include "kernels/logit_filter.hpp"
 #include "kernels/row_pieces.hpp"
@@ -26,10 +25,11 @@ constexpr size_t kChunkLogits = size_t{1} << 19;
 constexpr size_t kChunkDraws = size_t{1} << 15;
 constexpr size_t kRowDraws = size_t{1} << 17;
 constexpr size_t kDrawBatch = 128;
-// Steps of reading ahead: in a batch of draws, and while a piece's groups are summed; where groups are summed while
-// they are read, one when they are placed. A step that asks for more than so many bytes waits for requests to be
-// answered: batches are then halved, where that brings steps near it.
-constexpr size_t kStepsAhead = 3, kPieceParts = 16, kStepBytes = 2048;
+// Drawing asks for so many bytes of the next row a draw, which memory gives meanwhile; reading a row asks for the rest
+// of it. In steps: in a batch of draws, and while a piece's groups are summed; where groups are summed while they are
+// read, one when they are placed. A step that asks for more than so many bytes waits for requests to be answered:
+// batches are then halved.
+constexpr size_t kDrawBytes = 64, kStepsAhead = 3, kPieceParts = 16, kStepBytes = 2048;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
 constexpr size_t kPiecesADraw = 4;
@@ -43,11 +43,6 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows are read together where they are read once, or fit the cache until they are read again.
 constexpr size_t kCachedBytes = size_t{1} << 19;
-
-bool halves_help(size_t row_bytes, size_t samples) {
-  const size_t most = kStepBytes * kStepsAhead * samples / kDrawBatch;
-  return row_bytes > most && row_bytes <= 4 * most;
-}
 
 size_t most_alone(size_t pieces, size_t lanes) {
   return std::clamp(pieces * (lanes < kMaxLanes ? kDrawsAPiece : kWideDrawsAPiece), kFewAlone, kManyAlone);
@@ -69,7 +64,9 @@ class SampleJob final : public Job {
         grouped_(
             request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
             (indexed_ || (!alone_ && table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
-        draw_batch_(indexed_ && halves_help(vocab_ * sizeof(T), request.samples) ? kDrawBatch / 2 : kDrawBatch),
+        bytes_ahead_(indexed_ ? std::min(vocab_ * sizeof(T), kDrawBytes * request.samples) : kPieceLogits * sizeof(T)),
+        draw_batch_(indexed_ && bytes_ahead_ > kStepBytes * kStepsAhead * request.samples / kDrawBatch ? kDrawBatch / 2
+                                                                                                       : kDrawBatch),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
                                          : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
@@ -132,9 +129,8 @@ class SampleJob final : public Job {
   ReadAhead read_ahead(size_t first, size_t end, size_t draws, const Scratch& scratch) const {
     if (first >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
     const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
-    const size_t bytes = indexed_ ? row_bytes : kPieceLogits * sizeof(T);
     const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (indexed_ ? rows_.pieces() : 1);
-    return {rows_.row(first), rows, row_bytes, bytes, rows * (parts + kStepsAhead * draws / draw_batch_)};
+    return {rows_.row(first), rows, row_bytes, bytes_ahead_, rows * (parts + kStepsAhead * draws / draw_batch_)};
   }
 
   // Samples from .. to of a row, entry `i` of the reading.
@@ -184,8 +180,12 @@ class SampleJob final : public Job {
     const float guess = reading.rows.empty() ? rows_.largest(index, kGroupVocab) : reading.rows[0].max;
     const Place place = place_of(guess, parameters_);
     reading.pieces.resize(rows_.pieces());
+    ReadAhead rest;  // narrow vectors ask for it themselves
+    if (table_.lanes == kMaxLanes)
+      rest = {x + bytes_ahead_ / sizeof(T), 1, 0, vocab_ * sizeof(T) - bytes_ahead_,
+              vocab_ / (kGroupLogits * kMaxLanes)};
     for (size_t p = 0; p < rows_.pieces(); p++) {
-      if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), parameters_, place, scratch.clamped,
+      if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), rest, parameters_, place, scratch.clamped,
                                 reading.pieces[p], scratch.pieces[p].groups)) {
         reading.rows.clear();
         scratch.unsuited++;
@@ -379,6 +379,7 @@ class SampleJob final : public Job {
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
   const bool indexed_, alone_, grouped_;
+  const size_t bytes_ahead_;  // of each next row, that drawing asks for
   const size_t draw_batch_;
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
 };

@@ -10,6 +10,7 @@
 #include "kernels/ladder.hpp"
 #include "kernels/hidden_tile.hpp"
 #include "kernels/pair_sums.hpp"
+#include "core/read_ahead.hpp"
 #include "kernels/rollout_lanes.hpp"
 #include "kernels/row_parameters.hpp"
 #include "kernels/sample_table.hpp"
@@ -92,8 +93,8 @@ struct SampleKernels {
   // The sums of n <= kPieceLogits logits' terms, group by group; memory for a multiple of 16 groups.
   void (*sum_groups)(const T* x, size_t n, const TermRule& rule, float* sums);
   // kernels/read_groups.inl.hpp
-  bool (*read_groups)(const T* x, size_t n, const RowParameters& parameters, Place place, bool& clamped,
-                      RowState& state, float* groups);
+  bool (*read_groups)(const T* x, size_t n, ReadAhead& ahead, const RowParameters& parameters, Place place,
+                      bool& clamped, RowState& state, float* groups);
   // The tokens that draws choose.
   void (*draw_tokens)(const DrawnRow<T>& row, const PieceSums* pieces, const PieceDraw* draws, size_t count,
                       int32_t* tokens);

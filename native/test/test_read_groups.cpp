@@ -31,6 +31,7 @@ void check_groups_read(const KernelTable& table, size_t vocab, double mean, Odd 
   const bool suits = vocab > kGroupVocab && parameters.run == run_length(kPieceLogits, table.lanes) &&
                      !(sizeof(T) == 2 && want.unit_max);
   size_t suited = 0;
+  ReadAhead ahead(x.data(), 1, 0, x.size() * sizeof(T), 2);
   for (int away : {0, 20, -20, 100}) {
     // Logits below the floor have the floor's term, which is the place's.
     if (odd == Odd::low && away != 0) continue;
@@ -39,7 +40,8 @@ void check_groups_read(const KernelTable& table, size_t vocab, double mean, Odd 
       place.octave += away;
       RowState got;
       bool clamped = expected;
-      if (!table.samples(T{}).read_groups(x.data(), vocab, parameters, place, clamped, got, groups.data())) continue;
+      if (!table.samples(T{}).read_groups(x.data(), vocab, ahead, parameters, place, clamped, got, groups.data()))
+        continue;
       suited++;
       CHECK(clamped == (expected || odd != Odd::nothing));
       CHECK(got.max == want.max && got.unit_max == want.unit_max && got.greater == 0);
@@ -55,7 +57,8 @@ void check_groups_read(const KernelTable& table, size_t vocab, double mean, Odd 
     x[vocab / 2] = narrow<T>(bad);
     for (bool clamped : {false, true}) {
       RowState got;
-      CHECK(!table.samples(T{}).read_groups(x.data(), vocab, parameters, rule.place, clamped, got, groups.data()));
+      CHECK(
+          !table.samples(T{}).read_groups(x.data(), vocab, ahead, parameters, rule.place, clamped, got, groups.data()));
     }
   }
 }
