@@ -7,10 +7,10 @@
 
 #include "core/cpu.hpp"
 #include "core/number_formats.hpp"
+#include "core/read_ahead.hpp"
 #include "kernels/ladder.hpp"
 #include "kernels/hidden_tile.hpp"
 #include "kernels/pair_sums.hpp"
-#include "core/read_ahead.hpp"
 #include "kernels/rollout_lanes.hpp"
 #include "kernels/row_parameters.hpp"
 #include "kernels/sample_table.hpp"
