@@ -119,6 +119,18 @@ bool looks_up_bytes() {
 #endif
 }
 
+bool prefetches_within_pages() {
+#if COVN_ARCH_X86
+  static const bool found = [] {
+    const Registers vendor = cpuid(0, 0);  // "GenuineIntel"
+    return vendor.ebx == 0x756e6547 && vendor.edx == 0x49656e69 && vendor.ecx == 0x6c65746e;
+  }();
+  return found;
+#else
+  return false;
+#endif
+}
+
 Target best_target() {
   Target best = Target::scalar;
   for (Target target : kTargets) {

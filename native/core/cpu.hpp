@@ -26,6 +26,10 @@ bool multiplies_bfloat16();
 // The same of AVX512_VBMI.
 bool looks_up_bytes();
 
+// Whether the processor itself reads far ahead within every page that is being read, as Intel's do (20 lines), and not
+// past its end: lines are then best asked for in turn from several pages. Others do best with lines in their order.
+bool prefetches_within_pages();
+
 // The best available target.
 Target best_target();
 

@@ -6,10 +6,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/draw_index.hpp"
-#include "kernels/logit_filter.hpp"
 #include "kernels/row_pieces.hpp"
 #include "kernels/sample_check.hpp"
+#include "kernels/sample_scratch.hpp"
 #include "kernels/table.hpp"
 #include "kernels/token_outputs.hpp"
 
@@ -19,17 +18,15 @@ namespace {
 
 constexpr uint32_t kSampleStream = 2;  // fourth word of the Philox counter
 
-// A chunk reads about this many logits and draws about so many tokens. Where one row gives far more tokens, chunks
-// share it, and each reads it again.
-constexpr size_t kChunkLogits = size_t{1} << 19;
-constexpr size_t kChunkDraws = size_t{1} << 15;
+// A chunk reads about this many logits (four times as many, where rows are read together) and draws about so many
+// tokens. Where one row gives far more tokens, chunks share it, and each reads it again.
+constexpr size_t kChunkLogits = size_t{1} << 17;
+constexpr size_t kChunkDraws = size_t{1} << 13;
 constexpr size_t kRowDraws = size_t{1} << 17;
-constexpr size_t kDrawBatch = 128;
 // Drawing asks for so many bytes of the next row a draw, which memory gives meanwhile; reading a row asks for the rest
-// of it. In steps: in a batch of draws, and while a piece's groups are summed; where groups are summed while they are
-// read, one when they are placed. A step that asks for more than so many bytes waits for requests to be answered:
-// batches are then halved.
-constexpr size_t kDrawBytes = 64, kStepsAhead = 3, kPieceParts = 16, kStepBytes = 2048;
+// of it. In steps: in a batch of draws (of more than 2048 bytes, a step would wait for requests to be answered), and
+// while a piece's groups are summed; where groups are summed while they are read, one when they are placed.
+constexpr size_t kDrawBytes = 48, kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
 // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
 constexpr size_t kPiecesADraw = 4;
@@ -65,11 +62,10 @@ class SampleJob final : public Job {
             request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
             (indexed_ || (!alone_ && table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
         bytes_ahead_(indexed_ ? std::min(vocab_ * sizeof(T), kDrawBytes * request.samples) : kPieceLogits * sizeof(T)),
-        draw_batch_(indexed_ && bytes_ahead_ > kStepBytes * kStepsAhead * request.samples / kDrawBatch ? kDrawBatch / 2
-                                                                                                       : kDrawBatch),
         draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_per_chunk_(draw_blocks_ > 1 ? 1
-                                         : std::clamp(std::min(kChunkLogits / vocab_, kChunkDraws / request.samples),
+                                         : std::clamp(std::min((alone_ ? kRowStreams : 1) * kChunkLogits / vocab_,
+                                                               kChunkDraws / request.samples),
                                                       size_t{1}, kBatchRows)) {}
 
   size_t chunk_count() const override { return (request_.rows + rows_per_chunk_ - 1) / rows_per_chunk_ * draw_blocks_; }
@@ -79,13 +75,13 @@ class SampleJob final : public Job {
     const size_t first = chunk / draw_blocks_ * rows_per_chunk_;
     const size_t end = std::min(request_.rows, first + rows_per_chunk_);
     const size_t from = chunk % draw_blocks_ * kRowDraws, to = std::min(request_.samples, from + kRowDraws);
-    Scratch scratch(rows_.pieces(), request_.filter);
-    if (indexed_) scratch.index.emplace(vocab_, request_.samples);
+    const SampleScratches::Lease lease = scratches_.lease([&] { return make_scratch(); });
+    Scratch& scratch = *lease;
     const size_t together = rows_together();
     for (size_t row = first; row < end && !cancelled(); row += together) {
       const size_t count = std::min(together, end - row);
       if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, alone_, scratch.sampled);
-      scratch.next_rows = read_ahead(row + count, std::min(end, row + count + together), to - from, scratch);
+      scratch.next_rows = read_ahead(chunk, row + count, end, to - from, scratch);
       const bool reuse = request_.filter.temperature == 1.0;
       if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, false, scratch.unit);
       for (size_t i = 0; i < count && !cancelled(); i++) {
@@ -96,22 +92,8 @@ class SampleJob final : public Job {
   }
 
  private:
-  enum class Formed : uint8_t { nothing, groups, prefixes };
-  struct Scratch {
-    RowReading sampled, unit;
-    std::vector<PieceSums> pieces;
-    std::vector<Formed> formed;  // [pieces]: what of its sums is there
-    std::vector<double> prefix;  // as PiecePrefix has it
-    LogitFilter filter;
-    std::optional<DrawIndexMemory> index;
-    bool clamped = false;          // whether rows are to be expected to hold logits far below their largest
-    size_t unsuited = 0;           // rows that could not be read together with the sums of their groups
-    std::optional<Place> grouped;  // where a row was read together with the sums of its groups
-    PieceDraw draws[kDrawBatch];
-    ReadAhead next_rows;
-    Scratch(size_t piece_count, const SampleFilter& kept)
-        : pieces(piece_count), formed(piece_count), prefix(1 + piece_count + kMaxLanes, kInfinity), filter(kept) {}
-  };
+  using Scratch = SampleScratch;
+  using Formed = SampleScratch::Formed;
   // What of a row is drawn.
   struct Drawn {
     DrawnRow<T> row;
@@ -125,12 +107,24 @@ class SampleJob final : public Job {
     return alone_ || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
   }
 
-  // Of rows first .. end, in the steps that drawing from the ones before takes.
-  ReadAhead read_ahead(size_t first, size_t end, size_t draws, const Scratch& scratch) const {
-    if (first >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
-    const size_t rows = end - first, row_bytes = vocab_ * sizeof(T);
+  std::unique_ptr<Scratch> make_scratch() const {
+    auto scratch = std::make_unique<Scratch>(rows_.pieces(), request_.filter);
+    if (indexed_) scratch->index.emplace(vocab_, request_.samples);
+    return scratch;
+  }
+
+  // Of the rows from `next` on, or after the `end` of a chunk those of the one that this thread takes next where all
+  // that are at work take turns; in the steps that drawing from the rows before takes.
+  ReadAhead read_ahead(size_t chunk, size_t next, size_t end, size_t draws, const Scratch& scratch) const {
+    if (next == end) {
+      next = (chunk + scratches_.leased()) / draw_blocks_ * rows_per_chunk_;
+      end = request_.rows;
+    }
+    if (next >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
+    const size_t rows = std::min(rows_together(), end - next), row_bytes = vocab_ * sizeof(T);
     const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (indexed_ ? rows_.pieces() : 1);
-    return {rows_.row(first), rows, row_bytes, bytes_ahead_, rows * (parts + kStepsAhead * draws / draw_batch_)};
+    const size_t steps = rows * (parts + kStepsAhead * draws / kDrawBatch);
+    return {rows_.row(next), rows, row_bytes, bytes_ahead_, steps, by_page_};
   }
 
   // Samples from .. to of a row, entry `i` of the reading.
@@ -182,8 +176,8 @@ class SampleJob final : public Job {
     reading.pieces.resize(rows_.pieces());
     ReadAhead rest;  // narrow vectors ask for it themselves
     if (table_.lanes == kMaxLanes)
-      rest = {x + bytes_ahead_ / sizeof(T), 1, 0, vocab_ * sizeof(T) - bytes_ahead_,
-              vocab_ / (kGroupLogits * kMaxLanes)};
+      rest = {x + bytes_ahead_ / sizeof(T),        1,       0, vocab_ * sizeof(T) - bytes_ahead_,
+              vocab_ / (kGroupLogits * kMaxLanes), by_page_};
     for (size_t p = 0; p < rows_.pieces(); p++) {
       if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), rest, parameters_, place, scratch.clamped,
                                 reading.pieces[p], scratch.pieces[p].groups)) {
@@ -275,9 +269,9 @@ class SampleJob final : public Job {
     close_prefix(scratch.prefix.data(), rows_.pieces());
     const std::optional<DrawIndex> index = make_index(drawn, scratch);
     double uniforms[kDrawBatch];
-    for (size_t at = from; at < to; at += draw_batch_) {
+    for (size_t at = from; at < to; at += kDrawBatch) {
       if (cancelled()) return;
-      const size_t count = std::min(draw_batch_, to - at), out = row * request_.samples + at;
+      const size_t count = std::min(kDrawBatch, to - at), out = row * request_.samples + at;
       int32_t* const tokens = request_.tokens + out;
       scratch.next_rows.step();
       draw_uniforms(stream, request_.first_samples[row], at, count, uniforms);
@@ -379,9 +373,10 @@ class SampleJob final : public Job {
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
   const bool indexed_, alone_, grouped_;
-  const size_t bytes_ahead_;  // of each next row, that drawing asks for
-  const size_t draw_batch_;
+  const size_t bytes_ahead_;                   // of each next row, that drawing asks for
   const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
+  const bool by_page_ = prefetches_within_pages();
+  SampleScratches scratches_;
 };
 
 }  // namespace

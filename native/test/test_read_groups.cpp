@@ -31,7 +31,7 @@ void check_groups_read(const KernelTable& table, size_t vocab, double mean, Odd 
   const bool suits = vocab > kGroupVocab && parameters.run == run_length(kPieceLogits, table.lanes) &&
                      !(sizeof(T) == 2 && want.unit_max);
   size_t suited = 0;
-  ReadAhead ahead(x.data(), 1, 0, x.size() * sizeof(T), 2);
+  ReadAhead ahead(x.data(), 1, 0, x.size() * sizeof(T), 2, vocab % 2 == 0);
   for (int away : {0, 20, -20, 100}) {
     // Logits below the floor have the floor's term, which is the place's.
     if (odd == Odd::low && away != 0) continue;
