@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <optional>
-#include <type_traits>
-#include <vector>
 
 #include "kernels/row_pieces.hpp"
 #include "kernels/sample_check.hpp"
+#include "kernels/sample_plan.hpp"
 #include "kernels/sample_scratch.hpp"
 #include "kernels/table.hpp"
 #include "kernels/token_outputs.hpp"
@@ -18,32 +19,19 @@ namespace {
 
 constexpr uint32_t kSampleStream = 2;  // fourth word of the Philox counter
 
-// A chunk reads about this many logits (four times as many, where rows are read together) and draws about so many
-// tokens. Where one row gives far more tokens, chunks share it, and each reads it again.
-constexpr size_t kChunkLogits = size_t{1} << 17;
-constexpr size_t kChunkDraws = size_t{1} << 13;
-constexpr size_t kRowDraws = size_t{1} << 17;
-// Drawing asks for so many bytes of the next row a draw, which memory gives meanwhile; reading a row asks for the rest
-// of it. In steps: in a batch of draws (of more than 2048 bytes, a step would wait for requests to be answered), and
-// while a piece's groups are summed; where groups are summed while they are read, one when they are placed.
-constexpr size_t kDrawBytes = 48, kStepsAhead = 3, kPieceParts = 16;
+// Asking for the next row goes in steps: in a batch of draws (of more than 2048 bytes, a step would wait for requests
+// to be answered), and while a piece's groups are summed; where groups are summed while they are read, one when they
+// are placed.
+constexpr size_t kStepsAhead = 3, kPieceParts = 16;
 constexpr size_t kPartLogits = kPieceLogits / kPieceParts;
-// At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups' sums.
-constexpr size_t kPiecesADraw = 4;
-// Draws of a row, at most, whose spans are found by the reading's sums and have their groups' sums formed alone: so
-// many a piece take as long as forming all of its groups', which wide vectors, waiting for memory, do less well.
-constexpr size_t kFewAlone = 4, kManyAlone = 16, kDrawsAPiece = 1, kWideDrawsAPiece = 4;
 // The sums of a span's terms formed in two ways differ by less than 2^-18 of themselves, and so does a piece's; places
 // within a piece, as a draw's rest and the piece's sum say, are rounded in double by less than 2^-41 of it.
 constexpr double kSpanMargin = 0x1p-17, kTotalMargin = 0x1p-40;
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Rows are read together where they are read once, or fit the cache until they are read again.
-constexpr size_t kCachedBytes = size_t{1} << 19;
-
-size_t most_alone(size_t pieces, size_t lanes) {
-  return std::clamp(pieces * (lanes < kMaxLanes ? kDrawsAPiece : kWideDrawsAPiece), kFewAlone, kManyAlone);
-}
+// Rows, at most, before another is tried to be read together with the sums of its groups; such low logits as few rows
+// have are expected no longer after so many.
+constexpr size_t kMostWaiting = 15, kRowsClamped = 16;
 
 template <class T>
 class SampleJob final : public Job {
@@ -56,31 +44,23 @@ class SampleJob final : public Job {
         kernels_(table_.samples(T{})),
         parameters_(table_.parameters(request.filter.temperature, vocab_)),
         unit_parameters_(table_.parameters(1.0, vocab_)),
-        indexed_(DrawIndexMemory::pays(vocab_, request.samples)),
-        alone_(request.filter.keeps_all() && request.samples <= most_alone(rows_.pieces(), table_.lanes)),
-        grouped_(
-            request.filter.keeps_all() && rows_.piece_size(rows_.pieces() - 1) > kGroupVocab &&
-            (indexed_ || (!alone_ && table_.lanes < kMaxLanes && rows_.pieces() <= kPiecesADraw * request.samples))),
-        bytes_ahead_(indexed_ ? std::min(vocab_ * sizeof(T), kDrawBytes * request.samples) : kPieceLogits * sizeof(T)),
-        draw_blocks_(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
-        rows_per_chunk_(draw_blocks_ > 1 ? 1
-                                         : std::clamp(std::min((alone_ ? kRowStreams : 1) * kChunkLogits / vocab_,
-                                                               kChunkDraws / request.samples),
-                                                      size_t{1}, kBatchRows)) {}
+        plan_(request, sizeof(T), table_.lanes) {}
 
-  size_t chunk_count() const override { return (request_.rows + rows_per_chunk_ - 1) / rows_per_chunk_ * draw_blocks_; }
+  size_t chunk_count() const override {
+    return (request_.rows + plan_.chunk_rows - 1) / plan_.chunk_rows * plan_.row_chunks;
+  }
 
  protected:
   void run_chunk(size_t chunk) override {
-    const size_t first = chunk / draw_blocks_ * rows_per_chunk_;
-    const size_t end = std::min(request_.rows, first + rows_per_chunk_);
-    const size_t from = chunk % draw_blocks_ * kRowDraws, to = std::min(request_.samples, from + kRowDraws);
+    const size_t first = chunk / plan_.row_chunks * plan_.chunk_rows;
+    const size_t end = std::min(request_.rows, first + plan_.chunk_rows);
+    const size_t from = chunk % plan_.row_chunks * SamplePlan::kRowDraws,
+                 to = std::min(request_.samples, from + SamplePlan::kRowDraws);
     const SampleScratches::Lease lease = scratches_.lease([&] { return make_scratch(); });
     Scratch& scratch = *lease;
-    const size_t together = rows_together();
-    for (size_t row = first; row < end && !cancelled(); row += together) {
-      const size_t count = std::min(together, end - row);
-      if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, alone_, scratch.sampled);
+    for (size_t row = first; row < end && !cancelled(); row += plan_.rows_together) {
+      const size_t count = std::min(plan_.rows_together, end - row);
+      if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, plan_.alone, scratch.sampled);
       scratch.next_rows = read_ahead(chunk, row + count, end, to - from, scratch);
       const bool reuse = request_.filter.temperature == 1.0;
       if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, false, scratch.unit);
@@ -101,15 +81,9 @@ class SampleJob final : public Job {
     double total;
   };
 
-  size_t rows_together() const {
-    if (vocab_ <= kGroupVocab) return kBatchRows;
-    if (indexed_ || grouped_) return 1;  // there is time to ask for the next row
-    return alone_ || kRowStreams * vocab_ * sizeof(T) <= kCachedBytes ? kRowStreams : 1;
-  }
-
   std::unique_ptr<Scratch> make_scratch() const {
     auto scratch = std::make_unique<Scratch>(rows_.pieces(), request_.filter);
-    if (indexed_) scratch->index.emplace(vocab_, request_.samples);
+    if (plan_.indexed) scratch->index.emplace(vocab_, request_.samples);
     return scratch;
   }
 
@@ -117,14 +91,15 @@ class SampleJob final : public Job {
   // that are at work take turns; in the steps that drawing from the rows before takes.
   ReadAhead read_ahead(size_t chunk, size_t next, size_t end, size_t draws, const Scratch& scratch) const {
     if (next == end) {
-      next = (chunk + scratches_.leased()) / draw_blocks_ * rows_per_chunk_;
+      next = (chunk + scratches_.leased()) / plan_.row_chunks * plan_.chunk_rows;
+      if (next < end) return {};  // of the same row
       end = request_.rows;
     }
-    if (next >= end || vocab_ < kPieceLogits || (grouped_ && table_.lanes < kMaxLanes)) return {};
-    const size_t rows = std::min(rows_together(), end - next), row_bytes = vocab_ * sizeof(T);
-    const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (indexed_ ? rows_.pieces() : 1);
+    if (next >= end || vocab_ < kPieceLogits || (plan_.grouped && table_.lanes < kMaxLanes)) return {};
+    const size_t rows = std::min(plan_.rows_together, end - next), row_bytes = vocab_ * sizeof(T);
+    const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (plan_.indexed ? rows_.pieces() : 1);
     const size_t steps = rows * (parts + kStepsAhead * draws / kDrawBatch);
-    return {rows_.row(next), rows, row_bytes, bytes_ahead_, steps, by_page_};
+    return {rows_.row(next), rows, row_bytes, plan_.bytes_ahead, steps, by_page_};
   }
 
   // Samples from .. to of a row, entry `i` of the reading.
@@ -167,25 +142,32 @@ class SampleJob final : public Job {
   // Reads a row together with the sums of its groups, where enough are needed; false where that cannot be.
   bool read_groups(size_t index, Scratch& scratch) const {
     scratch.grouped.reset();
-    if (!grouped_ || scratch.unsuited > 1) return false;
+    if (!plan_.grouped) return false;
+    if (scratch.waiting > 0) {
+      scratch.waiting--;
+      return false;
+    }
     const T* const x = rows_.row(index);
     RowReading& reading = scratch.sampled;
+    if (index % kRowsClamped == 0) scratch.clamped = false;
     // Near the place of the row before, or of the largest of the first few.
     const float guess = reading.rows.empty() ? rows_.largest(index, kGroupVocab) : reading.rows[0].max;
     const Place place = place_of(guess, parameters_);
     reading.pieces.resize(rows_.pieces());
     ReadAhead rest;  // narrow vectors ask for it themselves
     if (table_.lanes == kMaxLanes)
-      rest = {x + bytes_ahead_ / sizeof(T),        1,       0, vocab_ * sizeof(T) - bytes_ahead_,
+      rest = {x + plan_.bytes_ahead / sizeof(T),   1,       0, vocab_ * sizeof(T) - plan_.bytes_ahead,
               vocab_ / (kGroupLogits * kMaxLanes), by_page_};
     for (size_t p = 0; p < rows_.pieces(); p++) {
       if (!kernels_.read_groups(x + p * kPieceLogits, rows_.piece_size(p), rest, parameters_, place, scratch.clamped,
                                 reading.pieces[p], scratch.pieces[p].groups)) {
         reading.rows.clear();
-        scratch.unsuited++;
+        scratch.waiting = scratch.unsuited;
+        scratch.unsuited = std::min(2 * scratch.unsuited + 1, kMostWaiting);
         return false;
       }
     }
+    scratch.unsuited = 0;
     rows_.merge_one(parameters_, reading);
     scratch.grouped = place;
     return true;
@@ -348,7 +330,7 @@ class SampleJob final : public Job {
   void find_tokens(const Drawn& drawn, const double* uniforms, size_t count, Scratch& scratch, int32_t* tokens) const {
     const double* const prefix = scratch.prefix.data();
     table_.find_pieces({prefix, rows_.pieces(), drawn.total}, uniforms, count, scratch.draws);
-    if (alone_) return find_few(drawn, count, scratch, tokens);
+    if (plan_.alone) return find_few(drawn, count, scratch, tokens);
     for (size_t k = 0; k < count; k++) ready_drawn_piece(drawn, scratch.draws[k].piece, scratch);
     kernels_.draw_tokens(drawn.row, scratch.pieces.data(), scratch.draws, count, tokens);
   }
@@ -372,9 +354,7 @@ class SampleJob final : public Job {
   const RowPieces<T> rows_;
   const SampleKernels<T>& kernels_;
   const RowParameters parameters_, unit_parameters_;
-  const bool indexed_, alone_, grouped_;
-  const size_t bytes_ahead_;                   // of each next row, that drawing asks for
-  const size_t draw_blocks_, rows_per_chunk_;  // a row's draws, and rows, in chunks
+  const SamplePlan plan_;
   const bool by_page_ = prefetches_within_pages();
   SampleScratches scratches_;
 };

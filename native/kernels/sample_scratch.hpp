@@ -2,9 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/read_ahead.hpp"
@@ -26,8 +30,9 @@ struct SampleScratch {
   std::vector<double> prefix;  // as PiecePrefix has it
   LogitFilter filter;
   std::optional<DrawIndexMemory> index;
-  bool clamped = false;          // whether rows are to be expected to hold logits far below their largest
-  size_t unsuited = 0;           // rows that could not be read together with the sums of their groups
+  bool clamped = false;  // whether rows are to be expected to hold logits far below their largest
+  // Rows in turn that could not be read together with the sums of their groups make as many wait until the next try.
+  size_t unsuited = 0, waiting = 0;
   std::optional<Place> grouped;  // where a row was read together with the sums of its groups
   PieceDraw draws[kDrawBatch];
   ReadAhead next_rows;

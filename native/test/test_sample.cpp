@@ -288,6 +288,36 @@ COVN_TEST(the_same_samples_for_any_threads_batches_and_orders) {
   }
 }
 
+// Whose places lie too far apart for some to be read together with their groups' sums, by what the row before says.
+SampleBatch<float> rows_of_many_places(size_t rows, size_t vocab, size_t samples) {
+  constexpr float kMeans[] = {0.0f, 1.0f, 60.0f, -1.0f, -80.0f, -80.0f, 0.0f};
+  SampleBatch<float> batch = random_batch<float>(rows, vocab, samples, 2.0, vocab + samples);
+  for (size_t i = 0; i < batch.logits.size(); i++) {
+    const size_t row = i / vocab;
+    batch.logits[i] = row % 5 == 3 && i % 3 == 0 ? -kInfinity : batch.logits[i] + kMeans[row % 7];
+  }
+  return batch;
+}
+
+// What a thread learns of rows that it has drawn from is handed on to those that another chunk draws from.
+COVN_TEST(many_samples_of_rows_are_the_same_whatever_rows_came_before) {
+  ThreadPool pool(3);
+  constexpr size_t kRows = 40;
+  for (const auto& [vocab, samples] : {std::pair{9001, 2500}, {20'001, 400}, {32'768, 20}}) {
+    SampleBatch<float> batch = rows_of_many_places(kRows, static_cast<size_t>(vocab), static_cast<size_t>(samples));
+    for (double temperature : {1.0, 0.1}) {
+      batch.filter.temperature = temperature;
+      for (Target target : available_targets()) {
+        const Samples whole = draw(batch, target);
+        for (unsigned threads : {2u, 3u}) CHECK(draw(batch, target, &pool, threads) == whole);
+        for (size_t row = 0; row < kRows; row++) {
+          CHECK(same_row(draw(rows_of(batch, {row}), target), 0, whole, row, batch.samples));
+        }
+      }
+    }
+  }
+}
+
 COVN_TEST(logits_of_minus_infinity_are_never_drawn) {
   Random random(3);
   for (size_t vocab : {2, 17, 500, 8193, 40000}) {
