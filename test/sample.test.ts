@@ -71,6 +71,22 @@ describe('sampleLogits', () => {
     ]) {
       await expect(sampleLogits({ logits, vocab }, { N, outputs: outputs as object })).rejects.toThrow(/Expected/);
     }
+    for (const name of ['ids', 'logProb', 'processedLogProb']) {
+      for (const wanted of [true, false]) {
+        const outputs = { [name]: wanted } as object;
+        await expect(sampleLogits({ logits, vocab }, { N, outputs })).rejects.toThrow(/Expected an array \(/);
+      }
+    }
+    const memory = new SharedArrayBuffer(4 * (logits.length + rows * N));
+    const borrowed = new Float32Array(memory, 0, logits.length);
+    borrowed.set(logits as Float32Array);
+    const into = (first: number) => ({ logProb: new Float32Array(memory, 4 * first, rows * N) });
+    const options = { N, ownership: 'borrow' as const };
+    const apart = await sampleLogits({ logits: borrowed, vocab }, { ...options, outputs: into(logits.length) });
+    expect(apart.logProb).toEqual(logProb);
+    await expect(
+      sampleLogits({ logits: borrowed, vocab }, { ...options, outputs: into(logits.length - 1) }),
+    ).rejects.toThrow(/memory that the call does not read for outputs.logProb/);
   });
 
   test('inverts the distribution function at uniforms of Philox', async () => {

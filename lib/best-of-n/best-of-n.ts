@@ -189,9 +189,8 @@ export async function bestOfN(
   request: BestOfNRequest,
   options: BestOfNOptions = {},
 ): Promise<BestOfN> {
-  checkObject(options as object, 'options');
+  checkModelOptions(options, ['batch', 'lend']);
   const { batch = 4096, lend = false, ...modelOptions }: BestOfNOptions = options;
-  checkModelOptions(modelOptions);
   checkInteger(batch, 'batch', 1, 2 ** 20);
   if (typeof lend !== 'boolean') throw typeError('true or false', 'lend', lend);
   const plan = checkRequest(model, prompts, request);

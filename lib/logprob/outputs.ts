@@ -20,17 +20,21 @@ export function outputArray<A extends OutputArray>(
   return wanted;
 }
 
-/** Outputs that share memory would be written over one another. */
-export function checkApart(arrays: Record<string, OutputArray | undefined>): void {
+const overlap = (a: ArrayBufferView, b: ArrayBufferView): boolean =>
+  a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
+
+/** Outputs that share memory would be written over one another, or over `read`, what the call reads meanwhile. */
+export function checkApart(
+  arrays: Record<string, OutputArray | undefined>,
+  read: readonly ArrayBufferView[] = [],
+): void {
   const given = Object.entries(arrays).flatMap(([name, array]) => (array ? [{ name, array }] : []));
   for (const [i, { name, array }] of given.entries()) {
     for (const { array: other } of given.slice(0, i)) {
-      const apart =
-        array.byteOffset + array.byteLength <= other.byteOffset ||
-        other.byteOffset + other.byteLength <= array.byteOffset;
-      if (array.buffer === other.buffer && !apart) {
-        throw typeError('memory that no other output has', `outputs.${name}`, array);
-      }
+      if (overlap(array, other)) throw typeError('memory that no other output has', `outputs.${name}`, array);
+    }
+    if (read.some((input) => overlap(array, input))) {
+      throw typeError('memory that the call does not read', `outputs.${name}`, array);
     }
   }
 }

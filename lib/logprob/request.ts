@@ -184,8 +184,14 @@ function checkInput(input: object, known: readonly string[]): void {
   checkKnownKeys(input, known, 'the input');
 }
 
-/** `shared`: arrays of the caller's are written while JavaScript runs. */
-function makeOutputs(outputs: ScoreOutputs, rows: number, responses: number, shared: boolean) {
+/** `shared`: arrays of the caller's are written while JavaScript runs; `read`: what is read where it lies meanwhile. */
+function makeOutputs(
+  outputs: ScoreOutputs,
+  rows: number,
+  responses: number,
+  shared: boolean,
+  read: readonly LogitsArray[],
+) {
   checkObject(outputs, 'outputs');
   checkKnownKeys(outputs, outputKeys, 'outputs');
   const { token = true, logZ = false, entropy = false, rank = false }: ScoreOutputs = outputs;
@@ -195,7 +201,7 @@ function makeOutputs(outputs: ScoreOutputs, rows: number, responses: number, sha
     entropy: outputArray<Float32Array>(entropy, 'outputs.entropy', Float32Array, rows, shared),
     rank: outputArray<Int32Array>(rank, 'outputs.rank', Int32Array, rows, shared),
   };
-  checkApart(made);
+  checkApart(made, read);
   return {
     sequence: new Float64Array(responses),
     ...(made.token && { token: made.token }),
@@ -233,8 +239,15 @@ function tokensRequest(input: TokensInput, options: TokenOptions, knownOptions: 
 }
 type TokensRequest = ReturnType<typeof tokensRequest>;
 
-function scoreOutputs({ outputs }: ScoreSyncOptions, { targets, offsets }: TokensRequest, known: readonly string[]) {
-  return makeOutputs(outputs ?? {}, targets.length, offsets.length - 1, known === asyncKeys);
+function scoreOutputs(
+  { outputs, ownership = 'copy' }: ScoreSyncOptions & { ownership?: Ownership },
+  { targets, offsets }: TokensRequest,
+  known: readonly string[],
+  inputs: readonly LogitsArray[],
+) {
+  const asynchronous = known === asyncKeys;
+  const read = asynchronous && ownership !== 'borrow' ? [] : inputs;
+  return makeOutputs(outputs ?? {}, targets.length, offsets.length - 1, asynchronous, read);
 }
 
 /** A request that is checked: what the addon reads besides the large arrays, those, and the arrays that it fills. */
@@ -259,7 +272,7 @@ export function logitsRequest(
   return {
     request: { ...request, dtype, vocab },
     arrays: { logits },
-    outputs: scoreOutputs(options, request, knownOptions),
+    outputs: scoreOutputs(options, request, knownOptions, [logits]),
   };
 }
 
@@ -288,7 +301,7 @@ export function hiddenRequest(
   return {
     request: { ...request, ...head },
     arrays: { hidden, weight },
-    outputs: scoreOutputs(options, request, knownOptions),
+    outputs: scoreOutputs(options, request, knownOptions, [hidden, weight]),
   };
 }
 

@@ -48,9 +48,10 @@ export function nativeModel(model: SequenceModel): NativeModel | undefined {
 /** The addon's part of an object that has one. */
 export const ownNative = (model: SequenceModel): NativeModel => natives.get(model)!.native;
 
-export function checkModelOptions(options: ModelOptions): void {
+/** `own`: the keys that the call has besides. */
+export function checkModelOptions(options: ModelOptions, own: readonly string[] = []): void {
   checkObject(options, 'options');
-  checkKnownKeys(options, optionKeys, 'options');
+  checkKnownKeys(options, [...own, ...optionKeys], 'options');
   checkJobOptions(options);
 }
 

@@ -1,4 +1,4 @@
-import { rangeError, shapeError } from '../errors.ts';
+import { rangeError, shapeError, typeError } from '../errors.ts';
 import { checkApart, checkLogits, type LogitsArray, type LogitsDtype, outputArray } from '../logprob/index.ts';
 import {
   checkJobOptions,
@@ -60,7 +60,7 @@ export interface SampleOutputs {
 }
 
 export interface SampleOptions extends SampleFilter, JobOptions {
-  /** Tokens drawn from each row, in [1, 2^31 - 1]. Default 1. */
+  /** Tokens drawn from each row, in [1, 2^31 - 1]; at most 2^30 of all rows. Default 1. */
   readonly N?: number;
   /** Whole number in [0, 2^53). Default 0. */
   readonly seed?: number;
@@ -76,7 +76,7 @@ export interface SampleOptions extends SampleFilter, JobOptions {
   readonly device?: Device;
   /** What becomes of `logits` while the call runs. Default 'copy'. */
   readonly ownership?: Ownership;
-  /** Default: new arrays. */
+  /** In SharedArrayBuffers, in no memory that the call reads. Default: new arrays. */
   readonly outputs?: SampleOutputs;
 }
 
@@ -124,15 +124,20 @@ function checkOptions(options: SampleOptions): void {
   checkJobOptions(options);
 }
 
-function makeOutputs(given: SampleOutputs, draws: number, filtered: boolean) {
+function makeOutputs(given: SampleOutputs, draws: number, filtered: boolean, read: readonly ArrayBufferView[]) {
   checkObject(given as unknown, 'outputs');
   checkKnownKeys(given, ['ids', 'logProb', 'processedLogProb'], 'outputs');
-  const array = <A extends Int32Array | Float32Array>(name: keyof SampleOutputs, type: new (length: number) => A) =>
-    outputArray<A>((given[name] as A | undefined) ?? true, `outputs.${name}`, type, draws, true)!;
+  const array = <A extends Int32Array | Float32Array>(name: keyof SampleOutputs, type: new (length: number) => A) => {
+    const wanted: unknown = given[name];
+    // Every output has an array: there is nothing to switch off.
+    if (typeof wanted === 'boolean') throw typeError(`an array (${type.name})`, `outputs.${name}`, wanted);
+    return outputArray<A>((wanted as A | undefined) ?? true, `outputs.${name}`, type, draws, true)!;
+  };
   const ids = array('ids', Int32Array);
   const logProb = array('logProb', Float32Array);
-  const processed = filtered || given.processedLogProb ? array('processedLogProb', Float32Array) : undefined;
-  checkApart({ ids, logProb, processedLogProb: processed });
+  const processed =
+    filtered || given.processedLogProb !== undefined ? array('processedLogProb', Float32Array) : undefined;
+  checkApart({ ids, logProb, processedLogProb: processed }, read);
   return {
     arrays: { ids, logProb, processedLogProb: processed ?? logProb },
     filled: { tokens: ids, logProb, ...(processed && { sampledLogProb: processed }) },
@@ -187,7 +192,8 @@ export async function sampleLogits(input: SampleInput, options: SampleOptions = 
   };
   checkOwnership(input.logits, ownership, 'logits');
   options.signal?.throwIfAborted();
-  const outputs = makeOutputs(options.outputs ?? {}, rows * N, changes(request));
+  const read = ownership === 'borrow' ? [input.logits] : [];
+  const outputs = makeOutputs(options.outputs ?? {}, rows * N, changes(request), read);
   const logits = takeInput(input.logits, ownership, 'logits');
   const handBack = ownership === 'transfer' && { logits };
   await returning(handBack, () => runJob('sampleLogits', { ...request, logits, ...outputs.filled }, options));

@@ -19,7 +19,7 @@ export interface Tournament {
   /** How a tie was broken: the models still tied at each N compared, from N itself down. */
   readonly ladder: readonly { readonly N: number; readonly tied: readonly number[] }[];
   /**
-   * [models]: worst-opponent coverage `max_j Cov^_N(j ‖ i)`, or its offset (Eq. 32): 0 where that of no opponent is above;
+   * [models]: worst-opponent coverage `max_j Cov^_N(j ‖ i)`, or its offset (Eq. 32);
    * smaller is better.
    */
   readonly scores: Float64Array;
