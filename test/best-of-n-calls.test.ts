@@ -153,6 +153,7 @@ describe('a Best-of-N call', () => {
     await expect(bestOfN({} as never, [0], request)).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
     await expect(bestOfN(model, [0], request, { batch: 0 })).rejects.toMatchObject({ code: 'ERR_COVN_RANGE' });
     await expect(bestOfN(model, [0], request, { lend: 1 as never })).rejects.toMatchObject({ code: 'ERR_COVN_DTYPE' });
+    await expect(bestOfN(model, [0], request, { lends: true } as never)).rejects.toThrow(/one of batch, lend, device/);
     await expect(bestOfN(model, [0], request, { batches: 9 } as never)).rejects.toMatchObject({
       code: 'ERR_COVN_DTYPE',
     });

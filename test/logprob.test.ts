@@ -92,6 +92,13 @@ describe('the same bits', () => {
     expect(written.rank).toBe(rank);
     const own = new Float32Array(2000);
     expect(scoreLogitsSync({ ...input, offsets }, { outputs: { token: own } }).token).toBe(own);
+    // Logits are read where they lie while outputs are written.
+    const inside = new Float32Array(new SharedArrayBuffer(4 * 6), 0, 2);
+    const two = { logits: new Float32Array(inside.buffer), vocab: 3, targets: Int32Array.of(0, 1) };
+    expect(() => scoreLogitsSync(two, { outputs: { token: inside } })).toThrow(/does not read for outputs.token/);
+    const borrowing = { ownership: 'borrow' as const, outputs: { token: inside } };
+    await expect(scoreLogits(two, borrowing)).rejects.toThrow(/does not read for outputs.token/);
+    await expect(scoreLogits(two, { outputs: { token: inside } })).resolves.toBeDefined();
     expect(own).toEqual(scores.token);
   });
 
