@@ -21,8 +21,8 @@ export function checkKnownKeys(value: object, known: readonly string[], name: st
 export function checkInteger(value: unknown, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw typeError('an integer', name, value);
   if (!Number.isInteger(value) || value < min || value > max) {
-    const range = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`;
-    throw rangeError(range, name, value);
+    const unbounded = max === Number.MAX_SAFE_INTEGER && !(value > max);
+    throw rangeError(unbounded ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`, name, value);
   }
   return value;
 }

@@ -20,6 +20,14 @@ const model = {
   start: [0, 1],
 };
 const references = [[[0]], [[1, 0], [0]]];
+const accepted = {
+  next: [
+    [0, 1],
+    [1, 1],
+  ],
+  start: 0,
+  accepting: [1],
+};
 
 describe('covn best-of-n on a model', () => {
   it('gives Pass@N from its draws, close to the exact values', async () => {
@@ -67,7 +75,39 @@ describe('covn best-of-n on a model', () => {
       [{ ...model }, "'references'", "'accepted'"],
       [{ ...model, references, logProbs: [] }, "'probabilities'", 'both'],
       [{ ...model, reference: references }, 'reference', "Did you mean 'references'?"],
-      [{ ...model, references, next: [[-1, -1]] }, 'logProbs'],
+      [{ ...model, references, next: [[-1, -1]] }, "'next'", '2 states'],
+      [
+        {
+          ...model,
+          references,
+          next: [
+            [-1, -1],
+            [-1, 2],
+          ],
+        },
+        "'next[1][1]'",
+        '[-1, 1]',
+        '2',
+      ],
+      [
+        {
+          ...model,
+          accepted: {
+            ...accepted,
+            next: [
+              [0, 1],
+              [1, 9],
+            ],
+          },
+        },
+        "'accepted.next[1][1]'",
+        '[-1, 1]',
+        '9',
+      ],
+      [{ ...model, accepted: { ...accepted, start: [0] } }, "'accepted.start'", '2 prompts'],
+      [{ ...model, accepted: { ...accepted, start: [0, 2] } }, "'accepted.start[1]'", '[0, 1]'],
+      [{ ...model, accepted: { ...accepted, accepting: [1, 2] } }, "'accepted.accepting[1]'", '[0, 1]'],
+      [{ vocab: 2, logProbs: [[0, 0.5]], next: [[-1, -1]], start: [0], references: [[[0]]] }, "'logProbs[0][1]'"],
       [{ ...model, references, next: [[-1, -1], [-1]] }, "'next[1]'", '2 numbers'],
       [
         {
@@ -93,9 +133,12 @@ describe('covn best-of-n on a model', () => {
         },
         'probabilities[0]',
       ],
-      [{ ...model, references, start: [0, 2] }, 'start'],
-      [{ ...model, references: [[[0]]] }, 'prompt 1'],
-      [{ ...model, references: [[[0]], [[2]]] }, 'tokens'],
+      [{ ...model, references, start: [0, 2] }, "'start[1]'", '[0, 1]', '2'],
+      [{ ...model, references, start: [] }, "'start'", 'at least one prompt'],
+      [{ ...model, references, stop: [1, 2] }, "'stop[1]'", '[0, 1]'],
+      [{ ...model, references: [[[0]]] }, "'references'", '2 prompts'],
+      [{ ...model, references: [[[0]], []] }, "'references[1]'", 'at least one'],
+      [{ ...model, references: [[[0]], [[1], [0, 2]]] }, "'references[1][1][1]'", '[0, 1]', '2'],
       [{ ...model, references, vocab: 2.5 }, 'vocab'],
       [{ ...model, references, vocab: '2' }, 'vocab'],
       [{ ...model, references: [[[0]], [[0.5]]] }, 'references[1][0][0]', '0.5'],

@@ -79,7 +79,7 @@ describe('covn tournament --on-policy', () => {
       [['--on-policy', 'x.npy'], 2, 'reads a table'],
       [['--on-policy', file(table()), '--offset-exponent', '-1'], 2, 'in [0, 1000]'],
       [['--on-policy', file(table('who'))], 1, "a column 'generator'"],
-      [['--on-policy', file(table('generator', ['a', 'b', 'd']))], 1, "'d'"],
+      [['--on-policy', file(table('generator', ['a', 'b', 'd']))], 1, "'d' (sequence '"],
       [['--on-policy', file(table('generator', ['a', 'b', 'b']))], 1, "at least one generation of 'c'"],
       [['--on-policy', file(table().replace(/,-\d+\n/, ',0.5\n'))], 1, 'line 2'],
       [['--on-policy', file(table().replace(/(a),-\d+/, '$1,-inf'))], 1, 'which a generated'],

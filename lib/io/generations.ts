@@ -24,12 +24,18 @@ export interface Generations {
 }
 
 /** Where each generation goes: those of the first model first. */
-function orderByModel(file: string, generators: readonly string[], models: readonly string[], column: string) {
+function orderByModel(
+  file: string,
+  ids: readonly string[],
+  generators: string[],
+  models: readonly string[],
+  column: string,
+) {
   const rows = models.map((): number[] => []);
   for (const [g, name] of generators.entries()) {
     const model = models.indexOf(name);
     if (model < 0) {
-      const found = `'${name}'`;
+      const found = `'${name}' (sequence '${ids[g]}')`;
       throw new FormatError({ file, column }, `one of the models ${listNames(models)}`, found, suggest(name, models));
     }
     rows[model]!.push(g);
@@ -61,6 +67,7 @@ export async function readGenerations(
   const labels = read.clusters!.map((label) => label.split('\u001f'));
   const rows = orderByModel(
     file,
+    read.ids,
     labels.map(([name]) => name!),
     models,
     generator,

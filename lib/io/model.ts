@@ -16,21 +16,25 @@ export interface ModelFile {
 const known = ['vocab', 'logProbs', 'probabilities', 'next', 'start', 'stop', 'references', 'accepted'];
 
 type Json = Record<string, unknown>;
+type Shape = readonly [rows: number | undefined, columns: number];
 
 /** Nested arrays of numbers in a file. */
 class Fields {
   readonly #file: string;
   readonly #json: Json;
+  readonly #within: string;
 
-  constructor(file: string, json: Json, names: readonly string[]) {
+  /** @param within what the names of an object inside another one begin with in errors: "accepted." */
+  constructor(file: string, json: Json, names: readonly string[], within = '') {
     this.#file = file;
     this.#json = json;
+    this.#within = within;
     const other = Object.keys(json).find((name) => !names.includes(name));
     if (other !== undefined) this.fail(`one of ${listNames(names)}`, 'a name', `'${other}'`, suggest(other, names));
   }
 
   fail(expected: string, name: string, found: string, hint?: string): never {
-    throw new FormatError({ file: this.#file, column: name }, expected, found, hint);
+    throw new FormatError({ file: this.#file, column: `${this.#within}${name}` }, expected, found, hint);
   }
 
   has(name: string): boolean {
@@ -61,33 +65,47 @@ class Fields {
     });
   }
 
-  /** Whole numbers of 32 bits: rounding them would read another model. */
-  integers(name: string, list: unknown): number[] {
+  /** Whole numbers in [min, max]. */
+  integers(name: string, list: unknown, min: number, max: number): number[] {
     const numbers = this.numbers(name, list);
-    const at = numbers.findIndex((item) => item !== (item | 0));
-    if (at >= 0) this.fail('a whole number', `${name}[${at}]`, `${numbers[at]}`);
+    const at = numbers.findIndex((item) => !(Number.isInteger(item) && item >= min && item <= max));
+    if (at >= 0) this.fail(`a whole number in [${min}, ${max}]`, `${name}[${at}]`, `${numbers[at]}`);
     return numbers;
   }
 
-  /** [rows, columns] as one list. */
-  rows(name: string, columns: number, read: (name: string, row: unknown) => number[]): number[] {
-    return this.list(name).flatMap((row, r) => {
+  /** [rows, columns] as one list; any number of rows from 1 on, or as many as are given. */
+  rows(name: string, [rows, columns]: Shape, read: (name: string, row: unknown) => number[]): number[] {
+    const list = this.list(name);
+    if (list.length !== (rows ?? Math.max(1, list.length))) {
+      this.fail(rows === undefined ? 'at least one state' : `${rows} states`, name, `${list.length}`);
+    }
+    return list.flatMap((row, r) => {
       const numbers = read(`${name}[${r}]`, row);
       if (numbers.length !== columns) this.fail(`${columns} numbers`, `${name}[${r}]`, `${numbers.length}`);
       return numbers;
     });
   }
+
+  /** States that tokens lead to, [states, vocab]; -1: none. */
+  transitions(name: string, states: number, vocab: number): Int32Array {
+    const shape: Shape = [states, vocab];
+    return Int32Array.from(this.rows(name, shape, (row, list) => this.integers(row, list, -1, states - 1)));
+  }
 }
 
 /** The references to each prompt, as responses. */
-function referencesOf(fields: Fields): Responses {
+function referencesOf(fields: Fields, { vocab, prompts: expected }: TabularModel): Responses {
   const prompts: number[] = [];
   const offsets = [0];
   const tokens: number[] = [];
-  for (const [prompt, list] of fields.list('references').entries()) {
-    if (!Array.isArray(list)) fields.fail('an array of responses', `references[${prompt}]`, JSON.stringify(list));
+  const lists = fields.list('references');
+  if (lists.length !== expected) fields.fail(`those of ${expected} prompts`, 'references', `${lists.length}`);
+  for (const [prompt, list] of lists.entries()) {
+    const name = `references[${prompt}]`;
+    if (!Array.isArray(list)) fields.fail('an array of responses', name, JSON.stringify(list));
+    if (list.length === 0) fields.fail('at least one response', name, 'none');
     for (const [r, response] of list.entries()) {
-      for (const token of fields.integers(`references[${prompt}][${r}]`, response)) tokens.push(token);
+      for (const token of fields.integers(`${name}[${r}]`, response, 0, vocab - 1)) tokens.push(token);
       prompts.push(prompt);
       offsets.push(tokens.length);
     }
@@ -95,24 +113,27 @@ function referencesOf(fields: Fields): Responses {
   return { prompts, tokens: Int32Array.from(tokens), offsets };
 }
 
-function acceptedOf(file: string, fields: Fields, vocab: number): Automaton {
+function acceptedOf(file: string, fields: Fields, { vocab, prompts }: TabularModel): Automaton {
   const value = fields.value('accepted');
   if (value === null || typeof value !== 'object') fields.fail('an automaton', 'accepted', JSON.stringify(value));
-  const parts = new Fields(file, value as Json, ['next', 'start', 'accepting']);
+  const parts = new Fields(file, value as Json, ['next', 'start', 'accepting'], 'accepted.');
+  const states = parts.list('next').length;
+  const next = parts.transitions('next', states, vocab);
   const start = parts.value('start');
-  return {
-    next: Int32Array.from(parts.rows('next', vocab, (name, row) => parts.integers(name, row))),
-    start: typeof start === 'number' ? start : parts.integers('start', start),
-    accepting: parts.integers('accepting', parts.value('accepting')),
-  };
+  const starts = Array.isArray(start) ? start : Array.from({ length: prompts }, () => start);
+  if (starts.length !== prompts) parts.fail(`a state, or those of ${prompts} prompts`, 'start', `${starts.length}`);
+  const accepting = parts.integers('accepting', parts.value('accepting'), 0, states - 1);
+  return { next, start: parts.integers('start', starts, 0, states - 1), accepting };
 }
 
-function rewardOf(file: string, fields: Fields, vocab: number): Reward {
+function rewardOf(file: string, fields: Fields, model: TabularModel): Reward {
   if (fields.has('references') === fields.has('accepted')) {
     const found = fields.has('references') ? 'both' : 'neither';
     fields.fail("either 'references' or 'accepted'", 'the reward', found, 'They say which responses are right');
   }
-  return fields.has('references') ? { equals: referencesOf(fields) } : { automaton: acceptedOf(file, fields, vocab) };
+  return fields.has('references')
+    ? { equals: referencesOf(fields, model) }
+    : { automaton: acceptedOf(file, fields, model) };
 }
 
 function parse(file: string, content: string): ModelFile {
@@ -132,21 +153,31 @@ function parse(file: string, content: string): ModelFile {
     fields.numbers(name, row).map((share, i) => {
       return share >= 0 && share <= 1 ? share : fields.fail('a probability', `${name}[${i}]`, `${share}`);
     });
-  const logProbs = (name: string, row: unknown) => fields.numbers(name, row, Number.NEGATIVE_INFINITY);
+  const logProbs = (
+    name: string,
+    row: unknown, // rounded ones may be a little above 0, as TabularModel has it
+  ) =>
+    fields.numbers(name, row, Number.NEGATIVE_INFINITY).map((logProb, i) => {
+      return logProb <= 1e-6 ? logProb : fields.fail('a log-prob (at most 0)', `${name}[${i}]`, `${logProb}`);
+    });
   if (fields.has('logProbs') === fields.has('probabilities')) {
     fields.fail("either 'logProbs' or 'probabilities'", 'the model', fields.has('logProbs') ? 'both' : 'neither');
   }
+  const shape: Shape = [undefined, vocab];
   const rows = fields.has('logProbs')
-    ? fields.rows('logProbs', vocab, logProbs)
-    : fields.rows('probabilities', vocab, shares).map(Math.log);
+    ? fields.rows('logProbs', shape, logProbs)
+    : fields.rows('probabilities', shape, shares).map(Math.log);
+  const states = rows.length / vocab;
+  const start = fields.integers('start', fields.value('start'), 0, states - 1);
+  if (start.length === 0) fields.fail('the state of at least one prompt', 'start', 'none');
   const model = new TabularModel({
     vocab,
     logProbs: Float64Array.from(rows),
-    next: Int32Array.from(fields.rows('next', vocab, (name, row) => fields.integers(name, row))),
-    start: fields.numbers('start', fields.value('start')),
-    ...(fields.has('stop') && { stop: fields.numbers('stop', fields.value('stop')) }),
+    next: fields.transitions('next', states, vocab),
+    start,
+    ...(fields.has('stop') && { stop: fields.integers('stop', fields.value('stop'), 0, vocab - 1) }),
   });
-  return { model, reward: rewardOf(file, fields, vocab) };
+  return { model, reward: rewardOf(file, fields, model) };
 }
 
 /** An error about a model or its reward as one about the file that it came from; any other as it is. */

@@ -104,7 +104,7 @@ const mostDraws = 2 ** 30;
 
 /** The filter as the addon reads it. */
 export function checkFilter({ temperature = 1, topK, topP = 1, minP = 0 }: SampleFilter) {
-  if (checkNumber(topP, 'topP', 0, 1) === 0) throw rangeError('a number in (0, 1]', 'topP', topP);
+  if (!(checkNumber(topP, 'topP') > 0 && topP <= 1)) throw rangeError('a number in (0, 1]', 'topP', topP);
   if (temperature === 0) throw rangeError('a number in [1e-6, 1e6] (topK: 1 is greedy)', 'temperature', 0);
   return {
     temperature: checkNumber(temperature, 'temperature', 1e-6, 1e6),
