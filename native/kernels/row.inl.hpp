@@ -133,9 +133,9 @@ COVN_INLINE bool common_place(const RowState* states, size_t count, const RowPar
   return true;
 }
 
-// Where the sums of a row's spans are wanted.
-COVN_INLINE double* spans_of(const RowBatch& batch, size_t row, size_t n) {
-  return batch.spans != nullptr && n <= kRowBlock ? batch.spans + row * batch.row_spans : nullptr;
+// Where the sums of the spans of a row's block are wanted.
+COVN_INLINE double* spans_of(const RowBatch& batch, size_t row, size_t start) {
+  return batch.spans != nullptr ? batch.spans + row * batch.row_spans + start / kSpanLogits : nullptr;
 }
 
 // How often rows read together may change their place before each is read at its own.
@@ -161,7 +161,7 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
       if (centres[r] == -COVN_INFINITY || centres[r] == COVN_INFINITY) centres[r] = 0.0f;
     }
     BlockSums sums[Rows];
-    for (size_t r = 0; r < Rows; r++) sums[r].spans = spans_of(batch, row + r, n);
+    for (size_t r = 0; r < Rows; r++) sums[r].spans = spans_of(batch, row + r, start);
     Reading reading = Reading::general;
     if (!apart) {
       reading = read_blocks<T, Weighted, Greater, Rows>(blocks, size, place, centres, targets, terms, parameters,
@@ -185,6 +185,11 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
                                          clamped, block);
       }
       add_block(block, parameters, states[r]);
+      if (batch.blocks != nullptr && n > kRowBlock) {
+        RowState& state = batch.blocks[(row + r) * batch.row_blocks + start / kRowBlock];
+        state = empty_row();
+        add_block(block, parameters, state);
+      }
       moved = moved || !(block.place == place) || block.reading != reading;
     }
     if (moved && !apart) apart = ++moves > kMaxMoves || !common_place(states, Rows, parameters, place);
@@ -213,7 +218,7 @@ COVN_INLINE bool accumulate_fitting(const T* const* rows, size_t n, const float*
   }
   bool fit = true;
   BlockSums sums[Rows];
-  for (size_t r = 0; r < Rows; r++) sums[r].spans = spans_of(batch, row + r, n);
+  for (size_t r = 0; r < Rows; r++) sums[r].spans = spans_of(batch, row + r, 0);
   read_blocks<T, Weighted, Greater, Rows>(rows, n, tried.place, centres, targets, terms, parameters, clamped, sums);
   for (size_t r = 0; r < Rows; r++) {
     fit = fit && sums[r].max >= tried.lowest && sums[r].max <= tried.highest && sums[r].sum == sums[r].sum;

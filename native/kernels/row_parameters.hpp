@@ -207,10 +207,13 @@ struct RowBatch {
   float unit_max[kSize];  // 1 or 0
   double sum[kSize], unit[kSize], weighted[kSize];
   int64_t greater[kSize];
-  // The caller's memory, `row_spans` doubles a row, or null: the sums of rows of one block, at the row's place, up to
-  // the end of each whole span. Not of rows of kGroupVocab logits or fewer.
+  // The caller's memory or null, of rows of more than kGroupVocab logits: the sums of a block, at the place where it
+  // was formed, up to the end of each whole span, `row_spans` doubles a row; and of rows of more than one block, each
+  // block's own state, `row_blocks` a row (none after one that holds NaN).
   double* spans = nullptr;
   size_t row_spans = 0;
+  RowState* blocks = nullptr;
+  size_t row_blocks = 0;
 
   void set(size_t row, const RowState& s, const RowParameters& p) {
     set_place(row, s.place, p);

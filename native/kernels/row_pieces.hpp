@@ -12,7 +12,8 @@ namespace covn {
 // [rows, pieces] and [rows].
 struct RowReading {
   std::vector<RowState> pieces, rows;
-  std::vector<double> spans;  // [rows, pieces, kPieceSpans], where wanted: RowBatch::spans of each piece
+  std::vector<double> log_sums;  // [rows]: log sum_j exp((x_j - max)/T), as the scores have it
+  std::vector<double> spans;     // [rows, pieces, kPieceSpans], where wanted: RowBatch::spans of each piece
 };
 
 template <class T>
@@ -42,24 +43,16 @@ class RowPieces {
       read_together(first, count, parameters, reading);
     } else {
       read_alone(first, parameters, reading);
+      merge(reading.pieces.data(), parameters, reading.rows[0]);
     }
-    for (size_t i = 0; i < count; i++) merge(reading.pieces.data() + i * pieces_, parameters, reading.rows[i]);
+    finish(parameters, reading);
   }
 
   // The same of one row whose pieces have been read.
   void merge_one(const RowParameters& parameters, RowReading& reading) const {
     reading.rows.assign(1, RowState());
     merge(reading.pieces.data(), parameters, reading.rows[0]);
-  }
-
-  // log sum_j exp((x_j - max)/T), as the scores have it.
-  double log_sum(const RowState& state, const RowParameters& parameters) const {
-    RowBatch batch;
-    RowResults results;
-    batch.set(0, state, parameters);
-    batch.target[0] = state.max;
-    kernels_.finish[0](batch, 1, parameters, results);
-    return results.log_sum[0];
+    finish(parameters, reading);
   }
 
  private:
@@ -70,12 +63,22 @@ class RowPieces {
   void read_together(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
     RowBatch batch;
     batch.row_spans = pieces_ * kPieceSpans;
+    batch.row_blocks = pieces_;
     const T* parts[kBatchRows];
-    for (size_t piece = 0; piece < pieces_; piece++) {
+    for (size_t piece = 0; piece < pieces_; piece += segment_pieces()) {
       for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + piece * kPieceLogits;
       batch.spans = spans_from(reading, piece);
-      kernels_.accumulate[0][0](parts, count, piece_size(piece), nullptr, parameters, batch);
-      for (size_t i = 0; i < count; i++) reading.pieces[i * pieces_ + piece] = batch.state(i);
+      batch.blocks = reading.pieces.data() + piece;
+      const size_t size = std::min(segment_pieces() * kPieceLogits, vocab_ - piece * kPieceLogits);
+      kernels_.accumulate[0][0](parts, count, size, nullptr, parameters, batch);
+      for (size_t i = 0; i < count; i++) {
+        if (size <= kPieceLogits) reading.pieces[i * pieces_ + piece] = batch.state(i);
+        if (segment_pieces() == pieces_) {
+          reading.rows[i] = batch.state(i);
+        } else {
+          add_piece(batch.state(i), parameters, reading.rows[i]);
+        }
+      }
     }
   }
 
@@ -94,10 +97,11 @@ class RowPieces {
     }
   }
 
-  // In the segments that rows longer than kMaxWholeRow are scored in.
+  // Rows longer than kMaxWholeRow are scored in segments.
+  size_t segment_pieces() const { return vocab_ > kMaxWholeRow ? kSegment / kPieceLogits : pieces_; }
+
   void merge(const RowState* pieces, const RowParameters& parameters, RowState& row) const {
-    constexpr size_t kSegmentPieces = kSegment / kPieceLogits;
-    const size_t step = vocab_ > kMaxWholeRow ? kSegmentPieces : pieces_;
+    const size_t step = segment_pieces();
     for (size_t first = 0; first < pieces_; first += step) {
       RowState segment;
       for (size_t p = first; p < std::min(pieces_, first + step); p++) add_piece(pieces[p], parameters, segment);
@@ -107,6 +111,17 @@ class RowPieces {
         add_piece(segment, parameters, row);
       }
     }
+  }
+
+  void finish(const RowParameters& parameters, RowReading& reading) const {
+    RowBatch batch;
+    RowResults results;
+    for (size_t i = 0; i < reading.rows.size(); i++) {
+      batch.set(i, reading.rows[i], parameters);
+      batch.target[i] = reading.rows[i].max;
+    }
+    kernels_.finish[0](batch, reading.rows.size(), parameters, results);
+    reading.log_sums.assign(results.log_sum, results.log_sum + reading.rows.size());
   }
 
   static void add_piece(const RowState& piece, const RowParameters& parameters, RowState& row) {

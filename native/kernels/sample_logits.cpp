@@ -65,8 +65,7 @@ class SampleJob final : public Job {
       const bool reuse = request_.filter.temperature == 1.0;
       if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, false, scratch.unit);
       for (size_t i = 0; i < count && !cancelled(); i++) {
-        const RowState& raw = reuse || !request_.log_prob ? scratch.sampled.rows[i] : scratch.unit.rows[i];
-        sample_row(chunk, row + i, i, raw, from, to, scratch);
+        sample_row(chunk, row + i, i, reuse || !request_.log_prob ? scratch.sampled : scratch.unit, from, to, scratch);
       }
     }
   }
@@ -102,14 +101,15 @@ class SampleJob final : public Job {
     return {rows_.row(next), rows, row_bytes, plan_.bytes_ahead, steps, by_page_};
   }
 
-  // Samples from .. to of a row, entry `i` of the reading.
-  void sample_row(size_t chunk, size_t index, size_t i, const RowState& raw, size_t from, size_t to, Scratch& scratch) {
+  // Samples from .. to of a row, entry `i` of its readings; `raw`: the one of its logits as they are.
+  void sample_row(size_t chunk, size_t index, size_t i, const RowReading& raw, size_t from, size_t to,
+                  Scratch& scratch) {
     const RowState& state = scratch.sampled.rows[i];
     if (!(state.sums.sum > 0.0)) {
       return fail(chunk, index, non_finite_row("logits", index, describe_non_finite(rows_.row(index), vocab_)));
     }
     std::fill(scratch.formed.begin(), scratch.formed.end(), scratch.grouped ? Formed::groups : Formed::nothing);
-    const double sampled_log_sum = rows_.log_sum(state, parameters_);
+    const double sampled_log_sum = scratch.sampled.log_sums[i];
     const bool unit = state.unit_max && request_.filter.keeps_all();
     Drawn drawn{
         {rows_.row(index), vocab_, {place_of(state.max, parameters_), unit, kLowest, &parameters_}}, index, i, 0.0};
@@ -132,11 +132,7 @@ class SampleJob final : public Job {
       const double few = scratch.filter.few_kept();
       sampled.log_sum = std::max(0.0, std::log(few > 0.0 ? few : drawn.total / largest));
     }
-    const LogProbRule unsampled{raw.max, 1.0,
-                                &raw == &state      ? sampled_log_sum
-                                : request_.log_prob ? rows_.log_sum(raw, unit_parameters_)
-                                                    : 0.0};
-    draw(drawn, from, to, unsampled, sampled, scratch);
+    draw(drawn, from, to, {raw.rows[i].max, 1.0, raw.log_sums[i]}, sampled, scratch);
   }
 
   // Reads a row together with the sums of its groups, where enough are needed; false where that cannot be.
