@@ -4,6 +4,7 @@ import { addon, limitProgress, takeTurns, untilAborted, withSignal } from '../na
 import { checkNumberList, type NumberList } from '../validate.ts';
 import type { Plan, Reduced } from './plan.ts';
 import { Reducer, type Reducible } from './reduce.ts';
+import { endBatches, reportBatch } from './reported-memory.ts';
 import { rewardFunction } from './rewards.ts';
 
 /** How batches are handed out: options of bestOfN. */
@@ -143,13 +144,18 @@ async function* drawBatches(
     }
   };
   draw();
-  for (let first = 0; first < total; first += each) {
-    const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
-    draw();
-    const takeBack = lent(drawn);
-    const count = drawn.prompts.length;
-    for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
-    if (lend) takeBack();
+  try {
+    for (let first = 0; first < total; first += each) {
+      const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
+      draw();
+      if (!lend) reportBatch([drawn.tokens, drawn.offsets, drawn.logProbs, drawn.ended, drawn.samples, drawn.prompts]);
+      const takeBack = lent(drawn);
+      const count = drawn.prompts.length;
+      for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
+      if (lend) takeBack();
+    }
+  } finally {
+    endBatches();
   }
 }
 

@@ -34,6 +34,8 @@ export interface Addon {
   cancelJob(id: number): void;
   /** Frees the memory of arrays that nothing reads any more; every view of it has length 0 from then on. */
   detach(...arrays: readonly NodeJS.TypedArray[]): void;
+  /** Tells V8 of so many bytes more (or less) outside of its heap, and gives how many it then believes to be there. */
+  reportMemory(change: number): number;
   /** What was kept under a name in this process, by whichever of its threads; `text` is kept. */
   finding(name: string, text?: string): string | undefined;
   scoreLogits: StartJob;
