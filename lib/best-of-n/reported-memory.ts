@@ -1,11 +1,12 @@
 /**
  * What V8 is told of memory that batches of responses have. It may mark its whole heap each time memory outside of it has
- * grown by some 24 MB, whatever has become of the arrays that it counted since; many times a second, which takes longer than
- * drawing what is in them. Where it does, it hears of a chunk at once, for which it marks once more, and then, of each batch,
- * whose arrays it counts itself, that as much of the chunk is gone. So it believes at most a chunk more to be there than is,
- * until a second after the last batch.
+ * grown by some tens of megabytes (24 as traced with Node 20), whatever has become of the arrays that it counted since; many
+ * times a second, which takes longer than drawing what is in them. Where it has marked for no more of them than that, it hears
+ * of a chunk at once, for which it marks once more, and then, of each batch, whose arrays it counts itself, that as much of the
+ * chunk is gone. So it believes at most a chunk more to be there than is, until a second after the last batch.
  */
 
+import { clearTimeout, setTimeout } from 'node:timers';
 import { addon } from '../native/index.ts';
 
 /** Reported at a time, bytes. */

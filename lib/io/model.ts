@@ -45,11 +45,6 @@ class Fields {
     return this.#json[name] ?? this.fail('a value', name, 'none');
   }
 
-  number(name: string): number {
-    const value = this.value(name);
-    return typeof value === 'number' ? value : this.fail('a number', name, JSON.stringify(value));
-  }
-
   list(name: string): unknown[] {
     const value = this.value(name);
     return Array.isArray(value) ? value : this.fail('an array', name, JSON.stringify(value).slice(0, 40));
@@ -65,12 +60,14 @@ class Fields {
     });
   }
 
-  /** Whole numbers in [min, max]. */
+  /** A whole number in [min, max]. */
+  integer(name: string, min: number, max: number, value: unknown = this.value(name)): number {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+    return this.fail(`a whole number in [${min}, ${max}]`, name, JSON.stringify(value));
+  }
+
   integers(name: string, list: unknown, min: number, max: number): number[] {
-    const numbers = this.numbers(name, list);
-    const at = numbers.findIndex((item) => !(Number.isInteger(item) && item >= min && item <= max));
-    if (at >= 0) this.fail(`a whole number in [${min}, ${max}]`, `${name}[${at}]`, `${numbers[at]}`);
-    return numbers;
+    return this.numbers(name, list).map((item, i) => this.integer(`${name}[${i}]`, min, max, item));
   }
 
   /** [rows, columns] as one list; any number of rows from 1 on, or as many as are given. */
@@ -118,8 +115,10 @@ function acceptedOf(file: string, fields: Fields, { vocab, prompts }: TabularMod
   if (value === null || typeof value !== 'object') fields.fail('an automaton', 'accepted', JSON.stringify(value));
   const parts = new Fields(file, value as Json, ['next', 'start', 'accepting'], 'accepted.');
   const states = parts.list('next').length;
+  if (states === 0) parts.fail('at least one state', 'next', 'none');
   const next = parts.transitions('next', states, vocab);
   const start = parts.value('start');
+  if (!Array.isArray(start)) parts.integer('start', 0, states - 1);
   const starts = Array.isArray(start) ? start : Array.from({ length: prompts }, () => start);
   if (starts.length !== prompts) parts.fail(`a state, or those of ${prompts} prompts`, 'start', `${starts.length}`);
   const accepting = parts.integers('accepting', parts.value('accepting'), 0, states - 1);
@@ -147,8 +146,7 @@ function parse(file: string, content: string): ModelFile {
     throw new FormatError({ file }, 'a JSON object with a model', Array.isArray(json) ? 'an array' : String(json));
   }
   const fields = new Fields(file, json as Json, known);
-  const vocab = fields.number('vocab');
-  if (!(Number.isInteger(vocab) && vocab >= 1)) fields.fail('a whole number >= 1', 'vocab', `${vocab}`);
+  const vocab = fields.integer('vocab', 1, 2 ** 31 - 1);
   const shares = (name: string, row: unknown) =>
     fields.numbers(name, row).map((share, i) => {
       return share >= 0 && share <= 1 ? share : fields.fail('a probability', `${name}[${i}]`, `${share}`);

@@ -186,9 +186,15 @@ COVN_INLINE void accumulate_together(const T* const* rows, size_t n, const float
       }
       add_block(block, parameters, states[r]);
       if (batch.blocks != nullptr && n > kRowBlock) {
+        // As if there were no other block: how one is formed within its row depends on those before.
+        BlockReading own = block;
+        if (!holds<Weighted>(own, own.sums.max, parameters)) {
+          read_again<T, Weighted, Greater>(blocks[r], size, Greater ? targets[r] : 0.0f, -COVN_INFINITY, terms,
+                                           parameters, clamped, own);
+        }
         RowState& state = batch.blocks[(row + r) * batch.row_blocks + start / kRowBlock];
         state = empty_row();
-        add_block(block, parameters, state);
+        add_block(own, parameters, state);
       }
       moved = moved || !(block.place == place) || block.reading != reading;
     }

@@ -207,9 +207,9 @@ struct RowBatch {
   float unit_max[kSize];  // 1 or 0
   double sum[kSize], unit[kSize], weighted[kSize];
   int64_t greater[kSize];
-  // The caller's memory or null, of rows of more than kGroupVocab logits: the sums of a block, at the place where it
-  // was formed, up to the end of each whole span, `row_spans` doubles a row; and of rows of more than one block, each
-  // block's own state, `row_blocks` a row (none after one that holds NaN).
+  // The caller's memory or null, of rows of more than kGroupVocab logits: of rows of more than one block, each block's
+  // state, as if it were a row, `row_blocks` a row (none after one that holds NaN); and the sums of a block, at that
+  // state's place, up to the end of each whole span, `row_spans` doubles a row.
   double* spans = nullptr;
   size_t row_spans = 0;
   RowState* blocks = nullptr;

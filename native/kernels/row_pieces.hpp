@@ -39,16 +39,11 @@ class RowPieces {
     reading.pieces.assign(count * pieces_, RowState());
     reading.rows.assign(count, RowState());
     reading.spans.resize(with_spans ? count * pieces_ * kPieceSpans : 0);
-    if (count > 1) {
-      read_together(first, count, parameters, reading);
-    } else {
-      read_alone(first, parameters, reading);
-      merge(reading.pieces.data(), parameters, reading.rows[0]);
-    }
+    if (count > 1 || !read_alone(first, parameters, reading)) read_together(first, count, parameters, reading);
     finish(parameters, reading);
   }
 
-  // The same of one row whose pieces have been read.
+  // The same of one row whose pieces have been read, at one place.
   void merge_one(const RowParameters& parameters, RowReading& reading) const {
     reading.rows.assign(1, RowState());
     merge(reading.pieces.data(), parameters, reading.rows[0]);
@@ -82,8 +77,10 @@ class RowPieces {
     }
   }
 
-  // Several whole pieces at a time.
-  void read_alone(size_t index, const RowParameters& parameters, RowReading& reading) const {
+  // Several whole pieces at a time; false where they do not add to the row as scores read it, in one go: where they are
+  // not all formed alike, or the last would be read as a short row.
+  bool read_alone(size_t index, const RowParameters& parameters, RowReading& reading) const {
+    if (pieces_ > 1 && piece_size(pieces_ - 1) <= kGroupVocab) return false;
     RowBatch batch;
     batch.row_spans = kPieceSpans;
     const T* parts[kBatchRows];
@@ -95,6 +92,15 @@ class RowPieces {
       kernels_.accumulate[0][0](parts, run, piece_size(piece), nullptr, parameters, batch);
       for (size_t i = 0; i < run; i++) reading.pieces[piece++] = batch.state(i);
     }
+    const RowState* formed = nullptr;
+    for (const RowState& piece : reading.pieces) {
+      if (piece.empty()) continue;
+      if (pieces_ > 1 && piece.place.origin != 0.0f) return false;
+      if (formed != nullptr && piece.unit_max != formed->unit_max) return false;
+      formed = &piece;
+    }
+    merge(reading.pieces.data(), parameters, reading.rows[0]);
+    return true;
   }
 
   // Rows longer than kMaxWholeRow are scored in segments.

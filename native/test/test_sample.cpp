@@ -238,8 +238,8 @@ COVN_TEST(a_few_draws_are_those_that_many_give) {
 // Rows that are read together, whose pieces lie far apart: at low temperatures each has an origin of its own.
 COVN_TEST(a_few_draws_of_rows_read_together_are_those_of_rows_alone) {
   constexpr size_t kRows = 5, kPiece = 8192;
-  for (size_t vocab : {20'001, 40'960}) {
-    for (float mean : {-55.0f, 0.0f, 70.0f}) {
+  for (size_t vocab : {20'001, 40'960, 41'000}) {
+    for (float mean : {-55.7f, -55.0f, 0.0f, 69.5f, 70.0f}) {
       SampleBatch<float> batch = random_batch<float>(kRows, vocab, 32, 0.3, vocab + 5);
       for (size_t i = 0; i < batch.logits.size(); i++) {
         constexpr float kAbove[] = {1.0f, -1.0f, 1.1f, 0.0f, 2.0f};
@@ -250,7 +250,11 @@ COVN_TEST(a_few_draws_of_rows_read_together_are_those_of_rows_alone) {
         for (Target target : available_targets()) {
           const Samples whole = draw(batch, target);
           for (size_t part : {2, 4, 16}) CHECK(draw_in_parts(batch, part, target) == whole);
+          // Tokens below e^-25 come once in 10^6 such draws.
+          for (float log_prob : whole.sampled_log_prob) CHECK(log_prob > -25.0f);
+          const std::vector<float> scored = scores(batch, whole.tokens, 0, target, 1.0);
           for (size_t row = 0; row < kRows; row++) {
+            CHECK(whole.log_prob[row * batch.samples] == scored[row]);
             const Samples alone = draw_in_parts(rows_of(batch, {row}), 4, target);
             CHECK(same_row(alone, 0, whole, row, batch.samples));
           }
