@@ -220,7 +220,9 @@ describe('models that are not covn’s', () => {
   test('a reward function may do what it likes with its batch', async () => {
     const vandal = (batch: SampledResponses) => {
       const rewards = rewardOf(batch);
-      for (const name of ['prompts', 'samples', 'offsets', 'logProbs', 'ended'] as const) batch[name].fill(7);
+      for (const name of ['prompts', 'samples', 'tokens', 'offsets', 'logProbs', 'ended'] as const) {
+        new Uint8Array(batch[name].buffer).fill(7); // all that there is around the array, too
+      }
       for (const array of [batch.prompts, batch.tokens])
         structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
       return rewards;

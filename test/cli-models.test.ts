@@ -143,6 +143,7 @@ describe('covn best-of-n on a model', () => {
       [{ ...model, references: [[[0]], []] }, "'references[1]'", 'at least one'],
       [{ ...model, references: [[[0]], [[1], [0, 2]]] }, "'references[1][1][1]'", '[0, 1]'],
       [{ ...model, references, vocab: 2.5 }, 'vocab'],
+      [{ ...model, references, vocab: undefined }, "'vocab'", 'a value'],
       [{ ...model, references, vocab: '2' }, 'vocab'],
       [{ ...model, references: [[[0]], [[0.5]]] }, 'references[1][0][0]', '0.5'],
     ];
@@ -152,6 +153,11 @@ describe('covn best-of-n on a model', () => {
       expect([code, stdout], JSON.stringify(content)).toEqual([1, '']);
       for (const part of [file, ...parts]) expect(stderr, JSON.stringify(content)).toContain(part);
     }
+    const deep = JSON.stringify({ ...model, references, stop: 0 }).replace(
+      '"stop":0',
+      `"stop":${'['.repeat(5000)}${']'.repeat(5000)}`,
+    );
+    expect((await covn('best-of-n', write(deep, 'json'))).stderr).toContain("'stop[0]'");
     expect((await covn('best-of-n', write('{', 'json'))).stderr).toContain('expected: JSON');
   });
 

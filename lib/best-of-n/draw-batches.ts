@@ -102,11 +102,8 @@ class Kept {
   }
 }
 
-/**
- * A batch to hand out: all that was drawn at once, which nothing reads again, or copies; but for tokens that are not to be
- * taken back, whose memory the batches of a draw share.
- */
-function handedOut({ drawn, from, to }: Batch, lend: boolean): SampledResponses {
+/** A batch to hand out: all that was drawn at once, which nothing reads again, or copies. */
+function handedOut({ drawn, from, to }: Batch): SampledResponses {
   const { prompts, samples, tokens, offsets, logProbs, ended } = drawn;
   if (to - from === prompts.length) return drawn;
   const begin = offsets[from]!;
@@ -115,7 +112,7 @@ function handedOut({ drawn, from, to }: Batch, lend: boolean): SampledResponses 
   return {
     prompts: prompts.slice(from, to),
     samples: samples.slice(from, to),
-    tokens: lend ? tokens.slice(begin, offsets[to]) : tokens.subarray(begin, offsets[to]),
+    tokens: tokens.slice(begin, offsets[to]),
     offsets: own,
     logProbs: logProbs.slice(from, to),
     ended: ended.slice(from, to),
@@ -189,7 +186,7 @@ export function drawInBatches(plan: Plan, handing: Handing, options: ModelOption
       // A function of the caller's may change or give away what it is handed; it may also take its time, and knows
       // nothing of the signal; or never leave the thread.
       const read = kept.of(part);
-      const handed = handedOut(part, lend);
+      const handed = handedOut(part);
       const takeBack = lent(handed);
       const given = await untilAborted(rewards(handed), signal);
       reducer.take(read, checkRewards(given, count, plan, done)); // the rewards may be one of the arrays handed out

@@ -18,6 +18,13 @@ const known = ['vocab', 'logProbs', 'probabilities', 'next', 'start', 'stop', 'r
 type Json = Record<string, unknown>;
 type Shape = readonly [rows: number | undefined, columns: number];
 
+/** What a value is, for an error: not what is in it, however deep that goes. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
 /** Nested arrays of numbers in a file. */
 class Fields {
   readonly #file: string;
@@ -47,23 +54,22 @@ class Fields {
 
   list(name: string): unknown[] {
     const value = this.value(name);
-    return Array.isArray(value) ? value : this.fail('an array', name, JSON.stringify(value).slice(0, 40));
+    return Array.isArray(value) ? value : this.fail('an array', name, shown(value));
   }
 
   /** Numbers, of which `nothing` stands for null. */
   numbers(name: string, list: unknown, nothing?: number): number[] {
-    if (!Array.isArray(list))
-      return this.fail('an array of numbers', name, JSON.stringify(list)?.slice(0, 40) ?? 'none');
+    if (!Array.isArray(list)) return this.fail('an array of numbers', name, shown(list));
     return list.map((item, i) => {
       const value = item === null ? nothing : item;
-      return typeof value === 'number' ? value : this.fail('a number', `${name}[${i}]`, JSON.stringify(item));
+      return typeof value === 'number' ? value : this.fail('a number', `${name}[${i}]`, shown(item));
     });
   }
 
   /** A whole number in [min, max]. */
   integer(name: string, min: number, max: number, value: unknown = this.value(name)): number {
     if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
-    return this.fail(`a whole number in [${min}, ${max}]`, name, JSON.stringify(value));
+    return this.fail(`a whole number in [${min}, ${max}]`, name, shown(value));
   }
 
   integers(name: string, list: unknown, min: number, max: number): number[] {
@@ -99,7 +105,7 @@ function referencesOf(fields: Fields, { vocab, prompts: expected }: TabularModel
   if (lists.length !== expected) fields.fail(`those of ${expected} prompts`, 'references', `${lists.length}`);
   for (const [prompt, list] of lists.entries()) {
     const name = `references[${prompt}]`;
-    if (!Array.isArray(list)) fields.fail('an array of responses', name, JSON.stringify(list));
+    if (!Array.isArray(list)) fields.fail('an array of responses', name, shown(list));
     if (list.length === 0) fields.fail('at least one response', name, 'none');
     for (const [r, response] of list.entries()) {
       for (const token of fields.integers(`${name}[${r}]`, response, 0, vocab - 1)) tokens.push(token);
@@ -112,7 +118,7 @@ function referencesOf(fields: Fields, { vocab, prompts: expected }: TabularModel
 
 function acceptedOf(file: string, fields: Fields, { vocab, prompts }: TabularModel): Automaton {
   const value = fields.value('accepted');
-  if (value === null || typeof value !== 'object') fields.fail('an automaton', 'accepted', JSON.stringify(value));
+  if (value === null || typeof value !== 'object') fields.fail('an automaton', 'accepted', shown(value));
   const parts = new Fields(file, value as Json, ['next', 'start', 'accepting'], 'accepted.');
   const states = parts.list('next').length;
   if (states === 0) parts.fail('at least one state', 'next', 'none');

@@ -16,13 +16,14 @@ export interface ModelFlags {
   readonly confidence: number;
 }
 
-/** Whether a file holds a model rather than samples. JSON Lines are at times named .json too: objects without `vocab`. */
+/** Whether a file holds a model rather than samples. JSON Lines are at times named .json too: objects of other names. */
 export async function isModel(file: string, signal?: AbortSignal): Promise<boolean> {
   if (!/\.json(\.gz)?$/.test(file)) return false;
   for await (const line of createInterface({ input: await openText(file, signal) })) {
     try {
       const first: unknown = JSON.parse(line);
-      return first === null || typeof first !== 'object' || 'vocab' in first;
+      if (first === null || typeof first !== 'object') return true;
+      return ['vocab', 'logProbs', 'probabilities', 'next', 'start'].some((name) => name in first);
     } catch {
       return true; // over several lines
     }
