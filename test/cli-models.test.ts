@@ -161,6 +161,15 @@ describe('covn best-of-n on a model', () => {
     expect((await covn('best-of-n', write('{', 'json'))).stderr).toContain('expected: JSON');
   });
 
+  it('takes JSON Lines of samples for what they are, whatever their name and other columns', async () => {
+    const lines = ['true', 'false'].map(
+      (correct) => `{"problem":"a","correct":${correct},"start":1.5,"logProbs":[-1]}\n`,
+    );
+    const { code, stdout } = await covn('best-of-n', write(lines.join(''), 'json'), '-N', '1', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).passAtN[0].value).toBe(0.5);
+  });
+
   it('refuses options that would have no effect, and N above the draws', async () => {
     const file = json({ ...model, references });
     for (const argv of [

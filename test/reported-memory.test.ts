@@ -68,7 +68,7 @@ describe('memory reported to V8', () => {
       next: new Int32Array(2),
       start: [0],
     });
-    const request = { N: 2 ** 16, maxLength: 64, seed: 1 };
+    const request = { N: 2 ** 18, maxLength: 64, seed: 1 };
     await mark();
     for (const end of ['ends', 'fails', 'is cancelled']) {
       const controller = new AbortController();
@@ -76,10 +76,10 @@ describe('memory reported to V8', () => {
       let batches = 0;
       let chunk = 0;
       const reward = async ({ prompts }: { prompts: Int32Array }) => {
-        if (batches === 9) await mark();
-        if (batches === 11) chunk = external() - before;
-        if (++batches === 12 && end === 'fails') throw new Error('a reward');
-        if (batches === 12 && end === 'is cancelled') controller.abort(new Error('enough'));
+        if (batches % 12 === 11) await mark();
+        chunk = Math.max(chunk, external() - before);
+        if (++batches === 50 && end === 'fails') throw new Error('a reward');
+        if (batches === 50 && end === 'is cancelled') controller.abort(new Error('enough'));
         return new Float64Array(prompts.length);
       };
       const run = bestOfN(model, [0], { ...request, reward }, { signal: controller.signal });

@@ -119,9 +119,14 @@ function handedOut({ drawn, from, to }: Batch): SampledResponses {
   };
 }
 
+function arraysOf({ prompts, samples, tokens, offsets, logProbs, ended }: SampledResponses) {
+  return [prompts, samples, tokens, offsets, logProbs, ended];
+}
+
 /** Takes back what a caller was handed, whatever has become of the batch itself since. */
-function lent({ prompts, samples, tokens, offsets, logProbs, ended }: SampledResponses): () => void {
-  return () => addon().detach(prompts, samples, tokens, offsets, logProbs, ended);
+function lent(handed: SampledResponses): () => void {
+  const arrays = arraysOf(handed);
+  return () => addon().detach(...arrays);
 }
 
 /** All responses, prompt after prompt, as batches in order. A batch has been rewarded when the next one is asked for. */
@@ -145,7 +150,7 @@ async function* drawBatches(
     for (let first = 0; first < total; first += each) {
       const drawn = await untilAborted(queue.shift()!, options.signal); // models of others may not know of signals
       draw();
-      if (!lend) reportBatch([drawn.tokens, drawn.offsets, drawn.logProbs, drawn.ended, drawn.samples, drawn.prompts]);
+      if (!lend) reportBatch(arraysOf(drawn));
       const takeBack = lent(drawn);
       const count = drawn.prompts.length;
       for (let from = 0; from < count; from += batch) yield { drawn, from, to: Math.min(count, from + batch) };
@@ -187,6 +192,7 @@ export function drawInBatches(plan: Plan, handing: Handing, options: ModelOption
       // nothing of the signal; or never leave the thread.
       const read = kept.of(part);
       const handed = handedOut(part);
+      if (!lend && handed !== part.drawn) reportBatch(arraysOf(handed));
       const takeBack = lent(handed);
       const given = await untilAborted(rewards(handed), signal);
       reducer.take(read, checkRewards(given, count, plan, done)); // the rewards may be one of the arrays handed out

@@ -238,7 +238,7 @@ COVN_TEST(a_few_draws_are_those_that_many_give) {
 // Rows that are read together, whose pieces lie far apart: at low temperatures each has an origin of its own.
 COVN_TEST(a_few_draws_of_rows_read_together_are_those_of_rows_alone) {
   constexpr size_t kRows = 5, kPiece = 8192;
-  for (size_t vocab : {20'001, 40'960, 41'000}) {
+  for (size_t vocab : {20'001, 40'960, 41'000, 270'376}) {  // whole, with a short rest, in segments
     for (float mean : {-55.7f, -55.0f, 0.0f, 69.5f, 70.0f}) {
       SampleBatch<float> batch = random_batch<float>(kRows, vocab, 32, 0.3, vocab + 5);
       for (size_t i = 0; i < batch.logits.size(); i++) {

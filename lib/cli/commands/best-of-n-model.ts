@@ -16,14 +16,14 @@ export interface ModelFlags {
   readonly confidence: number;
 }
 
-/** Whether a file holds a model rather than samples. JSON Lines are at times named .json too: objects of other names. */
+/** Whether a file holds a model rather than samples. JSON Lines are at times named .json too: objects of other fields. */
 export async function isModel(file: string, signal?: AbortSignal): Promise<boolean> {
   if (!/\.json(\.gz)?$/.test(file)) return false;
   for await (const line of createInterface({ input: await openText(file, signal) })) {
     try {
       const first: unknown = JSON.parse(line);
       if (first === null || typeof first !== 'object') return true;
-      return ['vocab', 'logProbs', 'probabilities', 'next', 'start'].some((name) => name in first);
+      return 'vocab' in first || ('next' in first && 'start' in first);
     } catch {
       return true; // over several lines
     }
