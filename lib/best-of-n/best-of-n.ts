@@ -132,8 +132,15 @@ function checkRequest(model: SequenceModel, prompts: NumberList, request: BestOf
   if (stored && ids.length * N > mostStored) throw rangeError("prompts * N up to 2^30 with keep: 'all'", 'N', N);
   const reward = checkReward(request.reward, ids, space);
   const counts = request.success !== undefined || !(reward.kind === 'logProb' || reward.kind === 'logRatio');
+  // In one literal, whose shape V8 keeps. That of an object with something spread into it is lost with the last such object,
+  // and with it the code that was optimized for it: anew in each call.
   return {
-    ...{ model, prompts: ids, N, reward, kept, stored },
+    model,
+    prompts: ids,
+    N,
+    reward,
+    kept,
+    stored,
     seed: checkInteger(seed, 'seed', 0),
     maxLength: checkInteger(maxLength, 'maxLength', 1, maxTokens),
     success: counts ? checkNumber(request.success ?? 1, 'success') : undefined,

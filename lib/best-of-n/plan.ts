@@ -32,8 +32,8 @@ export interface Reduced {
   /** [prompts, 5]: of rewards, their squared distances from their mean, log-probs, lengths, and the number that ended. */
   readonly sums: Float64Array;
   /** [prompts, N] */
-  readonly rewards?: Float64Array;
-  readonly logProbs?: Float64Array;
+  readonly rewards: Float64Array | undefined;
+  readonly logProbs: Float64Array | undefined;
 }
 
 export function makeReduced({ prompts, sizes, kept, stored, N }: Plan): Reduced {
@@ -44,6 +44,7 @@ export function makeReduced({ prompts, sizes, kept, stored, N }: Plan): Reduced 
     keptRewards: array(kept),
     keptSamples: array(kept),
     sums: array(5),
-    ...(stored && { rewards: array(N), logProbs: array(N) }),
+    rewards: stored ? array(N) : undefined,
+    logProbs: stored ? array(N) : undefined,
   };
 }

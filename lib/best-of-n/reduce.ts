@@ -120,7 +120,7 @@ export class Reducer {
     // Chan, Golub & LeVeque (1979).
     const apart = seen === 0 ? 0 : origin + sum / n - sums[at]! / seen;
     sums[at]! += origin * n + sum;
-    sums[at + 1]! += squares - sum * (sum / n) + apart * apart * ((seen * n) / (seen + n));
+    sums[at + 1]! += squares - sum * (sum / n) + apart * apart * n * (seen / (seen + n));
     sums[at + 2]! += logProb;
     sums[at + 3]! += offsets[to]! - offsets[from]!;
     sums[at + 4]! += complete;

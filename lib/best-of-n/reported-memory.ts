@@ -3,14 +3,15 @@
  * grown by some tens of megabytes (24 as traced with Node 20), whatever has become of the arrays that it counted since; many
  * times a second, which takes longer than drawing what is in them. Where it has marked for no more of them than that, it hears
  * of a chunk at once, for which it marks once more, and then, of each batch, whose arrays it counts itself, that as much of the
- * chunk is gone. So it believes at most a chunk more to be there than is, until a second after the last batch.
+ * chunk is gone; of the next chunk when one is used up. So it believes at most a chunk and a batch more to be there than is,
+ * until a second after the last batch.
  */
 
 import { clearTimeout, setTimeout } from 'node:timers';
 import { addon } from '../native/index.ts';
 
-/** Reported at a time, bytes. */
-const CHUNK = 2 ** 29;
+/** Reported at a time, bytes: V8 marks once for each. More than half of what its heap may grow to is collected at once. */
+const CHUNK = 2 ** 30;
 /** V8 marks too often where it does for so many bytes of batches: not for fewer, which then is not for the batches. */
 const OFTEN = { least: 2 ** 23, most: 2 ** 27 };
 /** Larger batches are few. V8 collects young arrays at 32 MiB, and these would outlive that, until it marks. */
@@ -41,6 +42,7 @@ export function reportBatch(arrays: readonly ArrayBufferView[]): void {
   clearTimeout(ending);
   if (chunkLeft >= bytes) {
     report(-bytes);
+    if (chunkLeft < LARGEST) report(CHUNK);
   } else {
     bytesSinceMarking += bytes;
     if (marked && bytesSinceMarking >= OFTEN.least && bytesSinceMarking < OFTEN.most) report(CHUNK);

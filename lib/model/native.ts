@@ -94,13 +94,21 @@ export async function sampleNatively(
   drawn: { prompts: Uint32Array; samples: Uint32Array; seed: number; maxLength: number },
   options: ModelOptions,
 ): Promise<SampledResponses> {
-  const request = {
-    ...drawn,
-    model,
-    seed: seedWords(drawn.seed),
-    target: resolveDevice(options.device, 'sampleTabular'),
+  const { prompts, samples, maxLength } = drawn;
+  const seed = seedWords(drawn.seed);
+  const target = resolveDevice(options.device, 'sampleTabular');
+  const request = { model, prompts, samples, seed, maxLength, target };
+  const { tokens, offsets, logProbs, ended } = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>(
+    'sampleTabular',
+    request,
+    options,
+  );
+  return {
+    prompts: new Int32Array(prompts.buffer),
+    samples: new Float64Array(samples),
+    tokens,
+    offsets,
+    logProbs,
+    ended,
   };
-  const responses = await runJob<Omit<SampledResponses, 'prompts' | 'samples'>>('sampleTabular', request, options);
-  const { prompts, samples } = drawn;
-  return { prompts: new Int32Array(prompts.buffer), samples: new Float64Array(samples), ...responses };
 }

@@ -131,6 +131,10 @@ function onAbort(signal: AbortSignal, cancel: () => void): void {
   cancels.add(cancel);
 }
 
+function offAbort(signal: AbortSignal, cancel: () => void): void {
+  cancelBy.get(signal)?.delete(cancel);
+}
+
 /** `onProgress` called no more often than the addon's jobs do: at most about 20 times a second, and for the end. */
 export function limitProgress(onProgress: JobOptions['onProgress']): (fraction: number) => void {
   let last = Number.NEGATIVE_INFINITY;
@@ -156,7 +160,7 @@ export async function withSignal<T>(
     own.abort(reason);
     throw reason;
   } finally {
-    if (outer) cancelBy.get(outer)?.delete(follow);
+    if (outer) offAbort(outer, follow);
   }
 }
 
@@ -168,10 +172,10 @@ export function untilAborted<T>(work: T | PromiseLike<T>, signal: AbortSignal): 
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
     if (signal.aborted) return stop();
-    signal.addEventListener('abort', stop, { once: true });
+    onAbort(signal, stop);
     Promise.resolve(work)
       .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', stop));
+      .finally(() => offAbort(signal, stop));
   });
 }
 
@@ -221,7 +225,7 @@ function runStarter<T>(native: Starter, request: object, { signal, onProgress, t
       }
     };
     const settled = (status: NativeStatus | null, result: unknown) => {
-      if (signal) cancelBy.get(signal)?.delete(cancel);
+      if (signal) offAbort(signal, cancel);
       if (status === null) report(1);
       if (signal?.aborted) reject(signal.reason);
       else if ('reason' in failed) reject(failed.reason);

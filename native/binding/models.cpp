@@ -94,13 +94,14 @@ TabularRows machine_of_input(const Arguments& arguments) {
 }
 
 Napi::Value drawn_responses(Napi::Env env, TabularSampleJob& job) {
-  const size_t count = job.lengths().size();
+  const std::vector<uint32_t>& lengths = job.lengths();
+  const size_t count = lengths.size();
   Napi::Float64Array offsets = Napi::Float64Array::New(env, count + 1);
   double* const ends = offsets.Data();
   double total = 0.0;
   for (size_t i = 0; i < count; i++) {
     ends[i] = total;
-    total += job.lengths()[i];
+    total += lengths[i];
   }
   ends[count] = total;
   Napi::Float64Array log_probs = Napi::Float64Array::New(env, count);
