@@ -6,6 +6,13 @@
 
 namespace covn {
 
+namespace {
+
+// As long as JavaScript takes from the end of a call to the next where it does little else.
+constexpr std::chrono::microseconds kSoon{200};
+
+}  // namespace
+
 // A submitted job and the number of its tickets that have not come to an end.
 struct ThreadPool::Run {
   std::shared_ptr<Job> job;
@@ -27,6 +34,8 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    queued_.store(1, std::memory_order_relaxed);
+    submissions_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -36,11 +45,15 @@ void ThreadPool::submit(std::shared_ptr<Job> job, unsigned threads, std::functio
   const size_t limit = threads == 0 ? workers_.size() : std::min<size_t>(threads, workers_.size());
   const size_t tickets = std::max<size_t>(1, std::min({limit, job->chunk_count(), job->thread_limit()}));
   auto run = std::make_shared<Run>(std::move(job), std::move(settled), static_cast<unsigned>(tickets));
+  size_t wanted = 0;
   {
     std::lock_guard lock(mutex_);
     tickets_.insert(tickets_.end(), tickets, run);
+    queued_.store(tickets_.size(), std::memory_order_relaxed);
+    submissions_.fetch_add(1, std::memory_order_release);
+    if (tickets_.size() > watching_) wanted = std::min(tickets_.size() - watching_, sleeping_);
   }
-  wake_.notify_all();
+  for (; wanted > 0; wanted--) wake_.notify_one();
 }
 
 void ThreadPool::cancel(Job& job) {
@@ -62,6 +75,7 @@ void ThreadPool::cancel(Job& job) {
       waiting++;
       return true;
     });
+    queued_.store(tickets_.size(), std::memory_order_relaxed);
   }
   if (waiting > 0) end_tickets(*run, waiting);
 }
@@ -71,23 +85,45 @@ void ThreadPool::end_tickets(Run& run, unsigned count) {
   if (run.open_tickets.fetch_sub(count, std::memory_order_acq_rel) == count) run.settled(run.job->settle());
 }
 
+void ThreadPool::watch(Clock::time_point until, std::unique_lock<std::mutex>& lock) {
+  while (tickets_.empty() && !stopping_ && Clock::now() < until) {
+    const unsigned seen = submissions_.load(std::memory_order_relaxed);
+    watching_++;
+    lock.unlock();
+    do {
+      std::this_thread::yield();
+    } while (submissions_.load(std::memory_order_acquire) == seen && Clock::now() < until);
+    lock.lock();
+    watching_--;
+  }
+}
+
 void ThreadPool::work() {
   const FlushDenormals flush;
   std::unique_lock lock(mutex_);
+  bool soon = false;
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
+    if (tickets_.empty()) {
+      const Clock::time_point idle_since = Clock::now();
+      if (soon) watch(idle_since + kSoon, lock);
+      sleeping_++;
+      wake_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
+      sleeping_--;
+      soon = Clock::now() - idle_since < kSoon;
+    }
     if (stopping_) return;
     std::shared_ptr<Run> run = std::move(tickets_.front());
     tickets_.pop_front();
+    queued_.store(tickets_.size(), std::memory_order_relaxed);
     lock.unlock();
-    if (run->job->run_one_chunk()) {
-      lock.lock();
-      tickets_.push_back(std::move(run));  // to the back: other jobs take their turn
-      continue;
+    bool more = run->job->run_one_chunk();
+    while (more && queued_.load(std::memory_order_relaxed) == 0) more = run->job->run_one_chunk();
+    if (!more) {
+      end_tickets(*run, 1);
+      run.reset();
     }
-    end_tickets(*run, 1);
-    run.reset();
     lock.lock();
+    if (more) tickets_.push_back(std::move(run));  // to the back: other jobs take their turn
   }
 }
 

@@ -2,6 +2,8 @@
 // would oversubscribe the machine), and apart from libuv's four, which belong to the file system and DNS.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -38,8 +40,13 @@ class ThreadPool {
   static void release();
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Run;
   void work();
+  // Waits for a ticket without going to sleep, of which the system takes tens of microseconds to wake a thread. A
+  // worker does so whose last wait was not long: callers that await one short call after another get theirs sooner, and
+  // nobody else pays for it. It yields its processor to any thread that can use it.
+  void watch(Clock::time_point until, std::unique_lock<std::mutex>& lock);
   // Ends some of a run's tickets; the last one to end settles it.
   static void end_tickets(Run& run, unsigned count);
 
@@ -47,6 +54,9 @@ class ThreadPool {
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Run>> tickets_;
   bool stopping_ = false;
+  size_t watching_ = 0, sleeping_ = 0;    // workers
+  std::atomic<size_t> queued_{0};         // tickets, as busy workers see it
+  std::atomic<unsigned> submissions_{0};  // what watching workers look at; counts the end as well
   std::vector<std::thread> workers_;
 };
 

@@ -152,6 +152,51 @@ COVN_TEST(the_shared_pool_comes_and_goes) {
   }
 }
 
+COVN_TEST(jobs_that_come_soon_and_late_all_run) {
+  ThreadPool pool(3);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (unsigned caller = 0; caller < 3; caller++) {
+    callers.emplace_back([&, caller] {
+      for (unsigned i = 0; i < 300; i++) {
+        auto job = std::make_shared<Counter>(1 + (i + caller) % 7);
+        auto waiting = submit(pool, job, i % 3);
+        if (waiting->future.wait_for(std::chrono::seconds(60)) != std::future_status::ready) std::abort();
+        if (!waiting->future.get().ok()) wrong++;
+        for (auto& count : job->seen) wrong += count == 1 ? 0 : 1;
+        // While workers watch, as they stop, and when they sleep.
+        const unsigned pause = (i / 20 + caller) % 4;
+        if (pause > 0) std::this_thread::sleep_for(std::chrono::microseconds(pause * pause * 60));
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(wrong == 0);
+}
+
+COVN_TEST(a_pool_ends_while_its_workers_watch) {
+  for (int repeat = 0; repeat < 50; repeat++) {
+    ThreadPool pool(3);
+    for (int i = 0; i < 3; i++) CHECK(submit(pool, std::make_shared<Counter>(6), 0)->future.get().ok());
+  }
+}
+
+COVN_TEST(a_pool_ends_in_the_middle_of_a_job) {
+  auto job = std::make_shared<Counter>(100000);
+  std::atomic<size_t> done{0};
+  std::promise<void> started;
+  job->body = [&](size_t) {
+    if (done++ == 0) started.set_value();
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  };
+  {
+    ThreadPool pool(2);
+    submit(pool, job, 0);
+    started.get_future().wait();
+  }
+  CHECK(done < 10000);
+}
+
 COVN_TEST(denormals_are_flushed_and_restored) {
 #if defined(__SSE2__)
   volatile float tiny = 1e-38f, half = 0.5f;
