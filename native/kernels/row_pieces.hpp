@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/sample_table.hpp"
+#include "kernels/sample_turns.hpp"
 #include "kernels/table.hpp"
 
 namespace covn {
@@ -35,11 +36,11 @@ class RowPieces {
   }
 
   // As make_score_job reads them, so that what is merged is the same to the bit.
-  void read(size_t first, size_t count, const RowParameters& parameters, bool with_spans, RowReading& reading) const {
-    reading.pieces.assign(count * pieces_, RowState());
-    reading.rows.assign(count, RowState());
-    reading.spans.resize(with_spans ? count * pieces_ * kPieceSpans : 0);
-    if (count > 1 || !read_alone(first, parameters, reading)) read_together(first, count, parameters, reading);
+  void read(RowTurn turn, const RowParameters& parameters, bool with_spans, RowReading& reading) const {
+    reading.pieces.assign(turn.count * pieces_, RowState());
+    reading.rows.assign(turn.count, RowState());
+    reading.spans.resize(with_spans ? turn.count * pieces_ * kPieceSpans : 0);
+    if (turn.count > 1 || !read_alone(turn.first, parameters, reading)) read_together(turn, parameters, reading);
     finish(parameters, reading);
   }
 
@@ -55,13 +56,14 @@ class RowPieces {
     return reading.spans.empty() ? nullptr : reading.spans.data() + piece * kPieceSpans;
   }
 
-  void read_together(size_t first, size_t count, const RowParameters& parameters, RowReading& reading) const {
+  void read_together(RowTurn turn, const RowParameters& parameters, RowReading& reading) const {
+    const size_t count = turn.count;
     RowBatch batch;
     batch.row_spans = pieces_ * kPieceSpans;
     batch.row_blocks = pieces_;
     const T* parts[kBatchRows];
     for (size_t piece = 0; piece < pieces_; piece += segment_pieces()) {
-      for (size_t i = 0; i < count; i++) parts[i] = row(first + i) + piece * kPieceLogits;
+      for (size_t i = 0; i < count; i++) parts[i] = row(turn.first + i * turn.apart) + piece * kPieceLogits;
       batch.spans = spans_from(reading, piece);
       batch.blocks = reading.pieces.data() + piece;
       const size_t size = std::min(segment_pieces() * kPieceLogits, vocab_ - piece * kPieceLogits);

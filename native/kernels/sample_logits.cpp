@@ -46,26 +46,26 @@ class SampleJob final : public Job {
         unit_parameters_(table_.parameters(1.0, vocab_)),
         plan_(request, sizeof(T), table_.lanes) {}
 
-  size_t chunk_count() const override {
-    return (request_.rows + plan_.chunk_rows - 1) / plan_.chunk_rows * plan_.row_chunks;
-  }
+  size_t chunk_count() const override { return plan_.turns.chunks() * plan_.row_chunks; }
 
  protected:
   void run_chunk(size_t chunk) override {
-    const size_t first = chunk / plan_.row_chunks * plan_.chunk_rows;
-    const size_t end = std::min(request_.rows, first + plan_.chunk_rows);
+    const size_t rows = chunk / plan_.row_chunks;
     const size_t from = chunk % plan_.row_chunks * SamplePlan::kRowDraws,
                  to = std::min(request_.samples, from + SamplePlan::kRowDraws);
     const SampleScratches::Lease lease = scratches_.lease([&] { return make_scratch(); });
     Scratch& scratch = *lease;
-    for (size_t row = first; row < end && !cancelled(); row += plan_.rows_together) {
-      const size_t count = std::min(plan_.rows_together, end - row);
-      if (!read_groups(row, scratch)) rows_.read(row, count, parameters_, plan_.alone, scratch.sampled);
-      scratch.next_rows = read_ahead(chunk, row + count, end, to - from, scratch);
+    size_t done = 0;
+    for (RowTurn turn = plan_.turns.turn(rows, 0); turn.count > 0 && !cancelled();
+         turn = plan_.turns.turn(rows, done)) {
+      if (!read_groups(turn.first, scratch)) rows_.read(turn, parameters_, plan_.alone, scratch.sampled);
+      done += turn.count;
+      scratch.next_rows = read_ahead(chunk, done, to - from, scratch);
       const bool reuse = request_.filter.temperature == 1.0;
-      if (!reuse && request_.log_prob) rows_.read(row, count, unit_parameters_, false, scratch.unit);
-      for (size_t i = 0; i < count && !cancelled(); i++) {
-        sample_row(chunk, row + i, i, reuse || !request_.log_prob ? scratch.sampled : scratch.unit, from, to, scratch);
+      if (!reuse && request_.log_prob) rows_.read(turn, unit_parameters_, false, scratch.unit);
+      for (size_t i = 0; i < turn.count && !cancelled(); i++) {
+        sample_row(chunk, turn.first + i * turn.apart, i, reuse || !request_.log_prob ? scratch.sampled : scratch.unit,
+                   from, to, scratch);
       }
     }
   }
@@ -86,19 +86,20 @@ class SampleJob final : public Job {
     return scratch;
   }
 
-  // Of the rows from `next` on, or after the `end` of a chunk those of the one that this thread takes next where all
-  // that are at work take turns; in the steps that drawing from the rows before takes.
-  ReadAhead read_ahead(size_t chunk, size_t next, size_t end, size_t draws, const Scratch& scratch) const {
-    if (next == end) {
-      next = (chunk + scratches_.leased()) / plan_.row_chunks * plan_.chunk_rows;
-      if (next < end) return {};  // of the same row
-      end = request_.rows;
+  // Of the rows of a chunk's next turn, or after its last those of the chunk that this thread takes next where all that
+  // are at work take turns; in the steps that drawing from the rows before takes.
+  ReadAhead read_ahead(size_t chunk, size_t done, size_t draws, const Scratch& scratch) const {
+    const size_t rows = chunk / plan_.row_chunks;
+    RowTurn next = plan_.turns.turn(rows, done);
+    if (next.count == 0) {
+      const size_t after = (chunk + scratches_.leased()) / plan_.row_chunks;
+      if (after == rows || after >= plan_.turns.chunks()) return {};
+      next = plan_.turns.turn(after, 0);
     }
-    if (next >= end || vocab_ < kPieceLogits || (plan_.grouped && table_.lanes < kMaxLanes)) return {};
-    const size_t rows = std::min(plan_.rows_together, end - next), row_bytes = vocab_ * sizeof(T);
+    if (vocab_ < kPieceLogits || (plan_.grouped && table_.lanes < kMaxLanes)) return {};
     const size_t parts = scratch.grouped ? rows_.pieces() : kPieceParts * (plan_.indexed ? rows_.pieces() : 1);
-    const size_t steps = rows * (parts + kStepsAhead * draws / kDrawBatch);
-    return {rows_.row(next), rows, row_bytes, plan_.bytes_ahead, steps, by_page_};
+    const size_t steps = next.count * (parts + kStepsAhead * draws / kDrawBatch);
+    return {rows_.row(next.first), next.count, next.apart * vocab_ * sizeof(T), plan_.bytes_ahead, steps, by_page_};
   }
 
   // Samples from .. to of a row, entry `i` of its readings; `raw`: the one of its logits as they are.

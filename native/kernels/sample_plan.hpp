@@ -8,6 +8,7 @@
 #include "kernels/draw_index.hpp"
 #include "kernels/row_parameters.hpp"
 #include "kernels/sample_table.hpp"
+#include "kernels/sample_turns.hpp"
 
 namespace covn {
 
@@ -21,7 +22,7 @@ struct SamplePlan {
   const size_t bytes_ahead;  // of each next row, that drawing asks for; reading it asks for the rest
   const size_t row_chunks;   // that share a row
   const size_t rows_together;  // that are read at the same time
-  const size_t chunk_rows;     // of one chunk
+  const SampleTurns turns;     // of chunks that share no row, or of one row each
 
   // Of logits of so many bytes; lanes: of the target's vectors.
   SamplePlan(const SampleRequest& request, size_t logit_bytes, size_t lanes)
@@ -33,12 +34,11 @@ struct SamplePlan {
                     (indexed ? std::min(request.vocab, kDrawBytes * request.samples / logit_bytes) : kPieceLogits)),
         row_chunks(std::max<size_t>(1, (request.samples + kRowDraws - 1) / kRowDraws)),
         rows_together(together(request.vocab, logit_bytes)),
-        chunk_rows(row_chunks > 1 ? 1 : share(request)) {}
+        turns(request.rows, row_chunks > 1 ? 1 : share(request), rows_together, rows_together == kRowStreams) {}
 
  private:
-  // A chunk reads about this many logits and draws about so many tokens; down to a quarter of it where there would be
-  // fewer chunks than kChunks, so that threads end together.
-  static constexpr size_t kChunkLogits = size_t{1} << 19, kChunkDraws = size_t{1} << 15, kChunks = 64;
+  // A chunk reads at most about this many logits and draws about so many tokens.
+  static constexpr size_t kChunkLogits = size_t{1} << 20, kChunkDraws = size_t{1} << 15;
   // Of the next row a draw, at most: what memory gives meanwhile.
   static constexpr size_t kDrawBytes = 48;
   // At most, where narrow vectors, which take longer for a row's terms than memory for its logits, form its groups'
@@ -62,10 +62,8 @@ struct SamplePlan {
     return alone || kRowStreams * vocab * logit_bytes <= kCachedBytes ? kRowStreams : 1;
   }
 
-  size_t share(const SampleRequest& request) const {
-    const size_t most = std::min(kChunkLogits / request.vocab, kChunkDraws / request.samples);
-    const size_t least = std::max({most / 4, rows_together, request.rows / kChunks});
-    return std::clamp(std::min(most, least), size_t{1}, kBatchRows);
+  static size_t share(const SampleRequest& request) {
+    return std::clamp(std::min(kChunkLogits / request.vocab, kChunkDraws / request.samples), size_t{1}, kBatchRows);
   }
 };
 

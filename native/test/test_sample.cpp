@@ -269,7 +269,8 @@ COVN_TEST(the_same_samples_for_any_threads_batches_and_orders) {
   struct Shape {
     size_t rows, vocab, samples;
   };
-  for (const Shape& s : {Shape{300, 9, 50}, {90, 500, 20}, {37, 9001, 3}, {7, 9001, 40}, {2, 300'001, 7}}) {
+  for (const Shape& s :
+       {Shape{300, 9, 50}, {90, 500, 20}, {37, 9001, 3}, {263, 9001, 1}, {7, 9001, 40}, {2, 300'001, 7}}) {
     SampleBatch<BFloat16> batch = random_batch<BFloat16>(s.rows, s.vocab, s.samples, 3.0, s.vocab);
     for (const SampleFilter& filter : {SampleFilter{}, SampleFilter{0.8, 40, 0.95, 0.001}}) {
       batch.filter = filter;

@@ -184,6 +184,15 @@ COVN_TEST(the_lowest_row_that_is_not_finite_is_named) {
   }
 }
 
+COVN_TEST(the_lowest_row_that_is_not_finite_is_named_though_others_have_their_turn_before) {
+  SampleBatch<float> batch = random_batch<float>(300, 9001, 1, 1.0, 8);
+  for (size_t row : {24, 7, 299}) batch.logits[row * 9001 + 100] = std::nanf("");
+  for (Target target : available_targets()) {
+    const Status status = draw(batch, target).status;
+    CHECK(status.code == Code::non_finite && status.message.find("row 7 ") != std::string::npos);
+  }
+}
+
 COVN_TEST(bad_requests_are_refused) {
   const SampleBatch<float> batch = random_batch<float>(4, 10, 3, 1.0, 11);
   Samples out;
