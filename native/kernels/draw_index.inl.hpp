@@ -150,15 +150,54 @@ COVN_INLINE void bracket(const double* distances, size_t count, double total, fl
   }
 }
 
+// How many of the sums up to and with each token of draws' groups lie below `low`, and how many above `high`. Of
+// `groups`, `low` and `high`, and of what is written, up to F32::lanes - 1 more are used.
+template <class T, class Formula>
+COVN_INLINE void count_ends(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const size_t* groups, size_t count,
+                            const float* low, const float* high, int32_t* below, int32_t* above) {
+#if COVN_TARGET_TRANSPOSE
+  static_assert(GroupTerms::vectors == 1);
+  for (size_t i = 0; i < count; i += F32::lanes) {
+    // Draws side by side: token after token is then one addition and two comparisons for all of them.
+    F32 terms_of[kGroupLogits];
+#pragma GCC unroll 16
+    for (size_t k = 0; k < F32::lanes; k++) terms_of[k] = row_group(terms, row, groups[i + k]).v[0];
+    transpose(terms_of);
+    const F32 least = load(low + i), most = load(high + i);
+    LaneCounter passed, left;
+    F32 sum = set(0.0f);
+#pragma GCC unroll 16
+    for (size_t k = 0; k < kGroupLogits; k++) {
+      sum = add(sum, terms_of[k]);
+      passed.count(least, sum);
+      left.count(sum, most);
+    }
+    passed.store(below + i);
+    left.store(above + i);
+  }
+#else
+  for (size_t i = 0; i < count; i++) {
+    const TokenEnds ends(row_group(terms, row, groups[i]));
+    below[i] = above[i] = 0;
+    for (const F32& end : ends.v) {
+      below[i] += static_cast<int32_t>(count_greater(set(low[i]), end));
+      above[i] += static_cast<int32_t>(count_greater(end, set(high[i])));
+    }
+  }
+#endif
+}
+
 // The tokens of count <= kDrawsTogether draws, `which`, whose cells name groups; gives how many are not proved, and in
 // `open`, which may be the same, which.
 template <class T, class Formula>
 COVN_INLINE size_t prove_tokens(const RowTerms<Formula>& terms, const DrawnRow<T>& row, const DrawIndex& index,
                                 const double* uniforms, const uint32_t* which, size_t count, int32_t* tokens,
                                 uint32_t* open) {
-  size_t groups[kDrawsTogether];
-  double distances[kDrawsTogether + kMaxLanes];
-  float low[kDrawsTogether + kMaxLanes], high[kDrawsTogether + kMaxLanes];
+  constexpr size_t room = kDrawsTogether + kMaxLanes;
+  size_t groups[room];
+  double distances[room];
+  float low[room], high[room];
+  int32_t below[room], above[room];
   for (size_t i = 0; i < count; i++) {
     const size_t k = which[i];
     const size_t g = find_group(index.bounds, static_cast<size_t>(~tokens[k]), uniforms[k]);
@@ -166,21 +205,19 @@ COVN_INLINE size_t prove_tokens(const RowTerms<Formula>& terms, const DrawnRow<T
     distances[i] = uniforms[k] - index.bounds[g];
     prefetch_line(row.logits + g * kGroupLogits);
   }
-  for (size_t i = count; i < count + F32::lanes; i++) distances[i] = 0.0;
+  for (size_t i = count; i < count + F32::lanes; i++) {
+    groups[i] = groups[0];
+    distances[i] = 0.0;
+  }
   bracket(distances, count, index.total, low, high);
+  count_ends(terms, row, groups, count, low, high, below, above);
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
-    const TokenEnds ends(row_group(terms, row, groups[i]));
-    int64_t before = 0, after = 0;
-    for (const F32& end : ends.v) {
-      before += count_greater(set(low[i]), end);
-      after += count_greater(end, set(high[i]));
-    }
     // Neither before the first nor after the last. NaN, of memory that changes meanwhile, counts nowhere; of such
     // memory, a sum may count that lies past the row.
-    const size_t token = groups[i] * kGroupLogits + static_cast<size_t>(before);
-    const bool proved =
-        (low[i] > 0.0f) & (after > 0) & (before + after == static_cast<int64_t>(kGroupLogits)) & (token < row.vocab);
+    const size_t token = groups[i] * kGroupLogits + static_cast<size_t>(below[i]);
+    const bool proved = (low[i] > 0.0f) & (above[i] > 0) & (below[i] + above[i] == static_cast<int32_t>(kGroupLogits)) &
+                        (token < row.vocab);
     const uint32_t k = which[i];
     tokens[k] = static_cast<int32_t>(token);
     open[left] = k;
