@@ -1,5 +1,6 @@
 /** Best-of-N calls: cancellation, progress, errors. */
 
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { bestOfN, type Reward, type SampledResponses, type SequenceModel, TabularModel } from '../lib/index.ts';
 import { addon } from '../lib/native/index.ts';
@@ -49,6 +50,37 @@ describe('a Best-of-N call', () => {
       return new Promise<number[]>(() => {});
     };
     await expect(bestOfN(model, prompts, { N: 10, reward }, { signal: controller.signal })).rejects.toThrow('waited');
+  });
+
+  test('a reward that fails after the end it asked for is nobody’s rejection', async () => {
+    const controller = new AbortController();
+    const reward = async (): Promise<number[]> => {
+      controller.abort(new Error('enough'));
+      throw new Error('unheard'); // Vitest fails where it is
+    };
+    const running = bestOfN(model, prompts, { N: 10, reward }, { signal: controller.signal });
+    await expect(running).rejects.toThrow('enough');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+
+  test.each([
+    ['a function', zero],
+    ['native', { logProb: model }],
+  ])('%s: may be told to end at the last report', async (_, reward) => {
+    const controller = new AbortController();
+    const onProgress = (fraction: number) => fraction === 1 && controller.abort(new Error('at last'));
+    const running = bestOfN(model, prompts, { N: 100, reward }, { signal: controller.signal, onProgress });
+    await expect(running).rejects.toThrow('at last');
+  });
+
+  test('leaves no listener at the signal', async () => {
+    const { signal } = new AbortController();
+    const calls = [zero, { logProb: model }, async () => new Float64Array(prompts.length * 10)].map((reward) =>
+      bestOfN(model, prompts, { N: 10, reward }, { signal }),
+    );
+    expect(getEventListeners(signal, 'abort').length).toBe(1);
+    await Promise.all(calls);
+    expect(getEventListeners(signal, 'abort').length).toBe(0);
   });
 
   test('reports progress up to 1', async () => {

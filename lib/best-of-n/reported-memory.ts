@@ -8,10 +8,11 @@
  */
 
 import { clearTimeout, setTimeout } from 'node:timers';
+import { getHeapStatistics } from 'node:v8';
 import { addon } from '../native/index.ts';
 
-/** Reported at a time, bytes: V8 marks once for each. More than half of what its heap may grow to is collected at once. */
-const CHUNK = 2 ** 30;
+/** Reported at a time, bytes: V8 marks once for each. For more than half of what its heap may grow to it would stop to. */
+const CHUNK = Math.min(2 ** 30, getHeapStatistics().heap_size_limit / 4);
 /** V8 marks too often where it does for so many bytes of batches: not for fewer, which then is not for the batches. */
 const OFTEN = { least: 2 ** 23, most: 2 ** 27 };
 /** Larger batches are few. V8 collects young arrays at 32 MiB, and these would outlive that, until it marks. */

@@ -114,25 +114,31 @@ export async function returning<T>(taken: object | false, call: () => Promise<T>
   }
 }
 
-// One listener a signal, however many calls share it: Node warns of a leak at more than ten.
-const cancelBy = new WeakMap<AbortSignal, Set<() => void>>();
+// One listener a signal, however many calls share it (Node warns of a leak at more than ten), and none without a call: a
+// signal that follows others is held as long as it has one.
+const cancelBy = new WeakMap<AbortSignal, { readonly cancels: Set<() => void>; readonly cancelAll: () => void }>();
 
 function onAbort(signal: AbortSignal, cancel: () => void): void {
-  let cancels = cancelBy.get(signal);
-  if (!cancels) {
-    const all = new Set<() => void>();
-    cancels = all;
-    cancelBy.set(signal, all);
+  let by = cancelBy.get(signal);
+  if (!by) {
+    const cancels = new Set<() => void>();
     const cancelAll = () => {
-      for (const each of all) each();
+      for (const each of cancels) each();
     };
+    by = { cancels, cancelAll };
+    cancelBy.set(signal, by);
     signal.addEventListener('abort', cancelAll, { once: true });
   }
-  cancels.add(cancel);
+  by.cancels.add(cancel);
 }
 
 function offAbort(signal: AbortSignal, cancel: () => void): void {
-  cancelBy.get(signal)?.delete(cancel);
+  const by = cancelBy.get(signal);
+  if (!by) return;
+  by.cancels.delete(cancel);
+  if (by.cancels.size > 0) return;
+  signal.removeEventListener('abort', by.cancelAll);
+  cancelBy.delete(signal);
 }
 
 /** `onProgress` called no more often than the addon's jobs do: at most about 20 times a second, and for the end. */
@@ -151,6 +157,7 @@ export async function withSignal<T>(
   outer: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  outer?.throwIfAborted();
   const own = new AbortController();
   const follow = () => own.abort(outer?.reason);
   if (outer) onAbort(outer, follow);
@@ -171,8 +178,9 @@ export async function withSignal<T>(
 export function untilAborted<T>(work: T | PromiseLike<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
-    if (signal.aborted) return stop();
-    onAbort(signal, stop);
+    if (signal.aborted) stop();
+    else onAbort(signal, stop);
+    // Whatever became of the signal: a rejection that nobody takes would end the process.
     Promise.resolve(work)
       .then(resolve, reject)
       .finally(() => offAbort(signal, stop));

@@ -10,6 +10,8 @@ namespace {
 
 // As long as JavaScript takes from the end of a call to the next where it does little else.
 constexpr std::chrono::microseconds kSoon{200};
+// At a time: what watching takes is bounded, however many processors there are (and of a container's share of them).
+constexpr size_t kMostWatching = 8;
 
 }  // namespace
 
@@ -45,15 +47,15 @@ void ThreadPool::submit(std::shared_ptr<Job> job, unsigned threads, std::functio
   const size_t limit = threads == 0 ? workers_.size() : std::min<size_t>(threads, workers_.size());
   const size_t tickets = std::max<size_t>(1, std::min({limit, job->chunk_count(), job->thread_limit()}));
   auto run = std::make_shared<Run>(std::move(job), std::move(settled), static_cast<unsigned>(tickets));
-  size_t wanted = 0;
+  bool enough;
   {
     std::lock_guard lock(mutex_);
     tickets_.insert(tickets_.end(), tickets, run);
     queued_.store(tickets_.size(), std::memory_order_relaxed);
     submissions_.fetch_add(1, std::memory_order_release);
-    if (tickets_.size() > watching_) wanted = std::min(tickets_.size() - watching_, sleeping_);
+    enough = tickets_.size() <= watching_;
   }
-  for (; wanted > 0; wanted--) wake_.notify_one();
+  if (!enough) wake_.notify_all();
 }
 
 void ThreadPool::cancel(Job& job) {
@@ -105,10 +107,8 @@ void ThreadPool::work() {
   while (true) {
     if (tickets_.empty()) {
       const Clock::time_point idle_since = Clock::now();
-      if (soon) watch(idle_since + kSoon, lock);
-      sleeping_++;
+      if (soon && watching_ < kMostWatching) watch(idle_since + kSoon, lock);
       wake_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
-      sleeping_--;
       soon = Clock::now() - idle_since < kSoon;
     }
     if (stopping_) return;

@@ -44,8 +44,8 @@ class ThreadPool {
   struct Run;
   void work();
   // Waits for a ticket without going to sleep, of which the system takes tens of microseconds to wake a thread. A
-  // worker does so whose last wait was not long: callers that await one short call after another get theirs sooner, and
-  // nobody else pays for it. It yields its processor to any thread that can use it.
+  // worker does so whose last wait was not long: callers that await one short call after another get theirs sooner, for
+  // the processor time between them. It yields its processor to any thread that can use it.
   void watch(Clock::time_point until, std::unique_lock<std::mutex>& lock);
   // Ends some of a run's tickets; the last one to end settles it.
   static void end_tickets(Run& run, unsigned count);
@@ -54,7 +54,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Run>> tickets_;
   bool stopping_ = false;
-  size_t watching_ = 0, sleeping_ = 0;    // workers
+  size_t watching_ = 0;                   // workers
   std::atomic<size_t> queued_{0};         // tickets, as busy workers see it
   std::atomic<unsigned> submissions_{0};  // what watching workers look at; counts the end as well
   std::vector<std::thread> workers_;

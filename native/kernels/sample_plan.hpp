@@ -1,4 +1,5 @@
-// How a job reads and draws from its rows: by their shape and the filter alone.
+// How a job reads and draws from its rows: by their shape and the filter alone, but for the sizes of chunks, which
+// follow the number of processors too.
 #pragma once
 
 #include <algorithm>

@@ -18,10 +18,10 @@ class SampleTurns {
   // Chunks of at most `most` rows, smaller ones at the end, so that threads end together; `together` rows in a turn.
   // They are taken from as many parts of the chunk: as a part's rows follow one another, memory gives them as one
   // stream.
-  SampleTurns(size_t rows, size_t most, size_t together, bool streams)
-      : rows_(rows), together_(std::min(together, most)), most_(most / together_ * together_), streams_(streams) {
+  SampleTurns(size_t rows, size_t most, size_t together, bool streams, size_t threads = processors())
+      : together_(std::min(together, most)), most_(most / together_ * together_), streams_(streams) {
     const size_t least = std::max(together_, most_ / kSmallest / together_ * together_);
-    const size_t shares = kShares * threads();
+    const size_t shares = kShares * threads;
     whole_ = rows >= shares * most_ ? (rows - shares * most_) / most_ + 1 : 0;
     for (size_t at = whole_ * most_; at < rows;) {
       at = std::min(rows, at + std::clamp((rows - at) / shares / together_ * together_, least, most_));
@@ -44,12 +44,12 @@ class SampleTurns {
   // A chunk is at most so small a part of what is left for each thread, and the smallest such a part of the largest.
   static constexpr size_t kShares = 4, kSmallest = 8;
 
-  static size_t threads() {
+  static size_t processors() {
     static const size_t count = std::max(1u, std::thread::hardware_concurrency());
     return count;
   }
 
-  const size_t rows_, together_, most_;
+  const size_t together_, most_;
   const bool streams_;
   size_t whole_ = 0;          // chunks of `most` rows
   std::vector<size_t> ends_;  // of the others

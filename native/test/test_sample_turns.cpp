@@ -10,8 +10,8 @@ using namespace covn::test;
 namespace {
 
 // Chunks follow one another, and every row has its turn once, within its chunk.
-void check_turns(size_t rows, size_t most, size_t together, bool streams) {
-  const SampleTurns turns(rows, most, together, streams);
+void check_turns(size_t rows, size_t most, size_t together, bool streams, size_t threads) {
+  const SampleTurns turns(rows, most, together, streams, threads);
   std::vector<int> seen(rows);
   size_t chunk_begin = 0;
   for (size_t chunk = 0; chunk < turns.chunks(); chunk++) {
@@ -42,7 +42,7 @@ COVN_TEST(every_row_has_its_turn_once) {
   for (size_t rows : {0, 1, 2, 3, 4, 5, 31, 32, 33, 64, 255, 256, 1000, 4099}) {
     for (size_t most : {1, 2, 3, 4, 5, 8, 32}) {
       for (size_t together : {1, 4, 32}) {
-        for (bool streams : {false, true}) check_turns(rows, most, together, streams);
+        for (bool streams : {false, true}) check_turns(rows, most, together, streams, threads);
       }
     }
   }
