@@ -73,6 +73,19 @@ describe('a Best-of-N call', () => {
     await expect(running).rejects.toThrow('at last');
   });
 
+  test.each([
+    ['a function', zero],
+    ['native', { logProb: model }],
+  ])('%s: the signal’s reason comes before what a progress report throws', async (_, reward) => {
+    const controller = new AbortController();
+    const onProgress = () => {
+      controller.abort(new Error('the reason'));
+      throw new Error('a report');
+    };
+    const running = bestOfN(model, prompts, { N: 100, reward }, { signal: controller.signal, onProgress });
+    await expect(running).rejects.toThrow('the reason');
+  });
+
   test('leaves no listener at the signal', async () => {
     const { signal } = new AbortController();
     const calls = [zero, { logProb: model }, async () => new Float64Array(prompts.length * 10)].map((reward) =>

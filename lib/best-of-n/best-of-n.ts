@@ -183,7 +183,9 @@ async function replay(
  * on N (but for keep: 'all'). A response is drawn again from its number rather than stored.
  *
  * With a `TabularModel` and any reward but a function, everything happens on covn's threads. Otherwise responses come to
- * JavaScript in batches, in order. The result is the same either way (but for the last bits of `statistics`), and for any
+ * JavaScript in batches, in order. The result is the same either way, but for the last bits of `statistics` and of rewards that are
+ * log-probs or log ratios: on covn's threads these are sums of fixed-point numbers, within 3e-11 nats a token of what `logProb`
+ * gives, so that responses whose rewards differ by less, or not at all, can have another order. It is the same for any
  * number of threads, any batch and any order of the prompts.
  *
  * @param prompts indices of the model's prompts, each once

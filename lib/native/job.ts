@@ -22,7 +22,7 @@ export interface JobOptions {
  * - 'copy' (default): the call works on a private copy, made before it returns; that takes time on the event loop, about
  *   a millisecond for 10 MB.
  * - 'transfer': the ArrayBuffer is taken without copying, and no view of it works any more; the result hands the data
- *   back. So does a rejection, in the `returned` property of its reason, where that is an object.
+ *   back. So does a rejection whose reason is an object: `reason.returned.logits`, where the result has `logits`.
  * - 'borrow': the data are in a SharedArrayBuffer and read in place. Whoever writes to it meanwhile changes the result.
  */
 export type Ownership = 'copy' | 'transfer' | 'borrow';
@@ -165,7 +165,7 @@ export async function withSignal<T>(
     return await work(own.signal);
   } catch (reason) {
     own.abort(reason);
-    throw reason;
+    throw outer?.aborted ? outer.reason : reason;
   } finally {
     if (outer) offAbort(outer, follow);
   }
