@@ -19,10 +19,10 @@ async function limitNow({ covn, threads, signal }, { limit, memory }) {
 }
 
 /**
- * Times covn in rounds, with the machine's limit before each and after the last, so that both see the same machine; then
- * the peers, one after another.
+ * Times covn in rounds, with the machine's limit before each and after the last, so that both see the same machine: its
+ * memory can be half as fast from one second to the next. Then the peers, one after another.
  *
- * @param bench the run: covn, threads, effort, rounds, signal, step(label), add(records)
+ * @param bench the run: covn, threads, rounds, roundEffort, effort (of peers), signal, step(label), add(records)
  * @param spec suite, case; unit of `work` / 1e9 a second; limit: 'read' | 'fma' | undefined; memory: what the limit reads;
  *   ours: [{ by, work, call }] with call returning a promise, or sync: true;
  *   peers: [{ by, work, call, sync? } or { by, measure }] where measure resolves to [{ by, how?, work, seconds } or
@@ -30,14 +30,18 @@ async function limitNow({ covn, threads, signal }, { limit, memory }) {
  */
 export async function runGroup(bench, spec) {
   const limits = [];
-  const ours = spec.ours.map((entry) => ({ ...entry, seconds: [] }));
+  const ours = spec.ours.map((entry) => ({ ...entry, seconds: [], inRounds: [] }));
   const look = async () => {
     if (spec.limit) limits.push(await limitNow(bench, spec));
   };
   for (let round = 0; round < bench.rounds; round++) {
     bench.step(`${spec.suite}: ${spec.case}${bench.rounds > 1 ? `, round ${round + 1} of ${bench.rounds}` : ''}`);
     await look();
-    for (const entry of ours) entry.seconds.push(...(await time(entry, bench.effort)));
+    for (const entry of ours) {
+      const seconds = await time(entry, bench.roundEffort);
+      entry.seconds.push(...seconds);
+      entry.inRounds.push(median(seconds));
+    }
   }
   await look();
   spec.check?.();
@@ -64,6 +68,11 @@ async function timePeer(peer, effort) {
 function records({ suite, case: name, unit, limit }, entries, limits) {
   const limitValue = limits.length > 0 ? median(limits) : undefined;
   const rate = ({ work, seconds }) => work / median(seconds) / 1e9;
+  // Of the limits on both sides of each round, where there were rounds.
+  const ofLimit = ({ work, inRounds }, value) =>
+    inRounds
+      ? median(inRounds.map((seconds, i) => work / seconds / 1e9 / ((limits[i] + limits[i + 1]) / 2)))
+      : value / limitValue;
   const first = rate(entries[0]);
   return entries.map((entry) => {
     const common = { suite, case: name, by: entry.by, ...(entry.how && { how: entry.how }) };
@@ -78,7 +87,7 @@ function records({ suite, case: name, unit, limit }, entries, limits) {
       seconds: median(entry.seconds),
       fastest: Math.min(...entry.seconds),
       samples: entry.seconds.length,
-      ...(limitValue && { limit, limitValue, limits, ofLimit: value / limitValue }),
+      ...(limitValue && { limit, limitValue, limits, ofLimit: ofLimit(entry, value) }),
       timesAsFast: first / value,
     };
   });

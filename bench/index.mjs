@@ -18,9 +18,9 @@ import { tournament } from './tournament.mjs';
 const suites = { machine, logprob, hidden, pair, sample, model, learn, tournament, 'best-of-n': bestOfN, reward };
 export const suiteNames = Object.keys(suites);
 
-// How long each thing is timed: seconds and at least so many samples of Benchmark.js, in each of so many rounds.
-const thorough = { rounds: 3, effort: { seconds: 0.3, samples: 1 } };
-const hasty = { rounds: 1, effort: { seconds: 0.05, samples: 2 } };
+// How long each thing is timed: seconds and at least so many samples of Benchmark.js; of covn's in each of so many rounds.
+const thorough = { rounds: 9, roundEffort: { seconds: 0.1, samples: 1 }, effort: { seconds: 0.3, samples: 1 } };
+const hasty = { rounds: 1, roundEffort: { seconds: 0.05, samples: 2 }, effort: { seconds: 0.05, samples: 2 } };
 
 function describeMachine({ covn, version, threads, peers }, limits) {
   return {
