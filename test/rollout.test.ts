@@ -111,6 +111,12 @@ describe('rollout', () => {
     await expect(rollout(step, request, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
   });
 
+  test('may be told to end at the last report', async () => {
+    const controller = new AbortController();
+    const onProgress = (fraction: number) => fraction === 1 && controller.abort(new Error('at last'));
+    await expect(rollout(step, request, { signal: controller.signal, onProgress })).rejects.toThrow('at last');
+  });
+
   test('reports progress, and passes on what a step throws', async () => {
     const seen: number[] = [];
     await rollout(step, request, { onProgress: (fraction) => seen.push(fraction) });

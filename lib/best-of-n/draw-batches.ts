@@ -202,7 +202,6 @@ export function drawInBatches(plan: Plan, handing: Handing, options: ModelOption
       done += count;
       report(done / total);
     }
-    signal.throwIfAborted(); // by the last report
     return reducer.reduced;
   });
 }

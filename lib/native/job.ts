@@ -162,7 +162,9 @@ export async function withSignal<T>(
   const follow = () => own.abort(outer?.reason);
   if (outer) onAbort(outer, follow);
   try {
-    return await work(own.signal);
+    const result = await work(own.signal);
+    outer?.throwIfAborted(); // by the last report, which nothing of the work comes after
+    return result;
   } catch (reason) {
     own.abort(reason);
     throw outer?.aborted ? outer.reason : reason;
